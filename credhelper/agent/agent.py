@@ -1,0 +1,345 @@
+"""What the daemon can do, in verbs. Owns all state; everything here runs on one event loop.
+
+A caller names files by its own HOME and AWS variables; where AWS's endpoints are is the daemon's own environment.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from credhelper import __version__
+from credhelper.agent import logout as log_out
+from credhelper.agent import status
+from credhelper.agent.login import Event, Login, Logins, logged_in
+from credhelper.agent.role_credentials import RoleCredentialsCache
+from credhelper.agent.tokens import Tokens
+from credhelper.aws import config_file
+from credhelper.aws.config_file import ConfigPaths, Configuration
+from credhelper.aws.identity_center import IdentityCenter
+from credhelper.aws.token_cache import TokenCache
+from credhelper.domain.documents import timestamp
+from credhelper.domain.errors import (
+    CredhelperError,
+    DaemonUnreachable,
+    LoginRequired,
+    Unavailable,
+    UsageError,
+)
+from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession
+from credhelper.domain.text import safe
+from credhelper.local import places, private_files
+from credhelper.local.clock import Clock, SystemClock
+from credhelper.local.workers import DeadlineExceeded, Workers
+
+log = logging.getLogger(__name__)
+
+GET_DEADLINE = 9.0  # seconds; the contract gives a caller 10, and the answer has to travel
+REVOKE_DEADLINE = 5.0
+SWEEP_DEADLINE = 20.0
+MOST_CONFIGURATIONS = 32  # how many pairs of files are remembered
+
+Json = dict[str, Any]
+Fields = Mapping[str, str]
+
+
+@dataclass(slots=True)
+class _Loaded:
+    """A configuration and the version of the files it came from."""
+
+    signatures: tuple[private_files.Signature | None, ...]
+    outcome: Configuration | CredhelperError
+
+
+class Agent:
+    """The daemon's state and verbs. ``fields`` are a request's: see ``client.py`` for those that every caller sends."""
+
+    def __init__(
+        self,
+        home: Path,
+        state_directory: Path,
+        *,
+        api: IdentityCenter | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        self.home = home
+        self._clock = clock
+        self._api = api or IdentityCenter(clock)
+        self._network = Workers("aws", 16)
+        self._disk = Workers("disk", 4)
+        self._lock_path = lambda key: places.refresh_lock(state_directory, key)
+        cache = TokenCache.of_home(home)
+        self.tokens = Tokens(cache, self._api, clock, self._network, self._lock_path)
+        self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network)
+        self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
+        self._loaded: dict[ConfigPaths, _Loaded] = {}
+        self._about: Json = {"running": True, "pid": os.getpid(), "version": __version__}
+        self._about |= {"started_at": timestamp(clock.now()), "socket": None, "vault": "memory"}
+
+    def introduce(self, socket: str) -> None:
+        """Tells where the daemon can be reached, for ``status``."""
+        self._about["socket"] = socket
+
+    def get_at_once(self, fields: Fields) -> str | None:
+        """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``."""
+        return self.roles.hit(self._role(fields))
+
+    async def get(self, fields: Fields) -> str:
+        """The ``credential_process`` document of the chosen role.
+
+        Raises LoginRequired, ConfigError, RoleNotAssigned, UpstreamError.
+        """
+        role = self._role(fields)
+        try:
+            async with asyncio.timeout(GET_DEADLINE):
+                return await self.roles.get(role)
+        except TimeoutError:
+            raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
+        except LoginRequired as error:
+            raise self._with_hint(error, fields) from None
+
+    async def whoami(self, fields: Fields) -> Json:
+        """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
+        role = self._role(fields)
+        region = fields.get("region") or self._profile(fields).get("region") or role.session.region
+        try:
+            credentials = await self.roles.credentials(role)
+            identity = await self._network.run(GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials))
+        except LoginRequired as error:
+            raise self._with_hint(error, fields) from None
+        except DeadlineExceeded as error:
+            raise Unavailable(f"STS gave {error}") from None
+        return {
+            "account_id": identity.account_id,
+            "role_name": role.role_name,
+            "user": identity.arn.rpartition("/")[2],
+            "arn": identity.arn,
+            "user_id": identity.user_id,
+            "sso_session": role.session.name,
+            "profile": self._profile_name(fields),
+        }
+
+    def login(self, fields: Fields) -> tuple[Login | None, Event]:
+        """The chosen session's login, begun or joined; None with the event to show when there is nothing to do."""
+        session = self._session(fields)
+        login = self.logins.join(session, Flow(fields["flow"]), force=fields.get("force") == "1")
+        if login is not None:
+            return login, {}
+        token = self.tokens.look(session)
+        return None, logged_in(session, token.expires_at if token else self._clock.now())
+
+    async def logout(self, fields: Fields) -> Json:
+        """Clears the chosen session, or everything, and revokes it; the contract's receipt."""
+        configuration = self._configuration_for_logout(fields)
+        selected = self._session(fields) if self._is_session_chosen(fields) else None
+        sessions = [selected] if selected else self._known_sessions(configuration)
+        sweep = log_out.Sweep(self.home, configuration, self._lock_path)
+        dropped, still_valid = await self._forget(sessions)
+        try:
+            work = sweep.everything if selected is None else partial(sweep.one, selected)
+            receipt = await self._disk.run(SWEEP_DEADLINE, work)
+        except DeadlineExceeded as error:
+            raise CredhelperError(f"clearing {self.home}/.aws: {error}") from None
+        finally:
+            for session in sessions:
+                self.tokens.reopen(session)
+        log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
+        for outcome in receipt.outcomes:
+            if outcome.session and outcome.access_token is None:
+                # Its file was torn or gone; memory still knew what to revoke.
+                outcome.access_token = dropped.get(outcome.session.cache_key)
+        await asyncio.gather(*(self._revoke(outcome) for outcome in receipt.outcomes))
+        receipt.still_valid = still_valid
+        return receipt.document()
+
+    def status(self, fields: Fields) -> Json:
+        """The contract's status document, and ``chosen``: the state of the session chosen by an option, or None."""
+        configuration, mistakes = self._configuration_for_status(fields)
+        found = status.document(
+            daemon=self._about,
+            sso_sessions=status.sessions(configuration, self.tokens.describe),
+            role_credentials=self._describe_roles(configuration),
+            logins=[_describe_login(login) for login in self.logins.under_way()],
+        )
+        chosen = self.tokens.describe(self._session(fields)).state if self._is_session_chosen(fields) else None
+        return {"status": found, "chosen": chosen, "mistakes": mistakes}
+
+    async def stop(self) -> None:
+        """Ends everything under way."""
+        await self.logins.stop()
+        await self.roles.stop()
+        await self.tokens.stop()
+
+    # -- what a request chooses -------------------------------------------------------------------------------------
+
+    def _role(self, fields: Fields) -> Role:
+        configuration = self._configuration(fields)
+        if "sso_session" in fields:
+            return configuration.role(fields["sso_session"], fields.get("account_id", ""), fields.get("role_name", ""))
+        return configuration.role_of(self._chosen_profile(fields, configuration))
+
+    def _session(self, fields: Fields) -> SsoSession:
+        configuration = self._configuration(fields)
+        if "sso_session" in fields:
+            return configuration.sso_session(fields["sso_session"])
+        return configuration.session_of(self._chosen_profile(fields, configuration))
+
+    def _is_session_chosen(self, fields: Fields) -> bool:
+        return "sso_session" in fields or "profile" in fields
+
+    def _profile_name(self, fields: Fields) -> str | None:
+        return None if "sso_session" in fields else self._chosen_profile(fields, self._configuration(fields))
+
+    def _chosen_profile(self, fields: Fields, configuration: Configuration) -> str:
+        """By option, else by the caller's environment in the AWS CLI's order, else ``default``. Raises UsageError."""
+        named = fields.get("profile") or fields.get("AWS_PROFILE") or fields.get("AWS_DEFAULT_PROFILE")
+        if named is None and "default" not in configuration.profiles:
+            raise UsageError(
+                f"no profile is chosen and {configuration.paths.config} has no [default]",
+                hint="name one with --profile, or a session with --sso-session",
+            )
+        return named or "default"
+
+    def _profile(self, fields: Fields) -> Mapping[str, str]:
+        name = self._profile_name(fields)
+        return {} if name is None else self._configuration(fields).profile(name)
+
+    def _with_hint(self, error: LoginRequired, fields: Fields) -> LoginRequired:
+        """Completes the hint of a legacy session, which can be named by a profile only."""
+        if error.hint is not None:
+            return error
+        command = "credhelper login --profile " + shlex.quote(self._profile_name(fields) or "")
+        return LoginRequired(error.message, hint=command)
+
+    def _configuration(self, fields: Fields) -> Configuration:
+        """The caller's files, read again when their signatures changed. Raises ConfigError."""
+        self._refuse_other_home(fields)
+        paths = ConfigPaths.of(fields, fields.get("cwd", "/"))
+        # Followed links: dotfiles are often links, and it is the target that is edited.
+        signatures = (_target_signature(paths.config), _target_signature(paths.credentials))
+        loaded = self._loaded.get(paths)
+        if loaded is None or loaded.signatures != signatures:
+            loaded = self._load(paths, signatures)
+        if isinstance(loaded.outcome, CredhelperError):
+            raise loaded.outcome
+        return loaded.outcome
+
+    def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
+        if len(self._loaded) >= MOST_CONFIGURATIONS:
+            self._loaded.clear()
+        self.roles.forget_failures()
+        try:
+            outcome: Configuration | CredhelperError = config_file.load(paths)
+        except CredhelperError as error:
+            outcome = error
+        self._loaded[paths] = _Loaded(signatures, outcome)
+        return self._loaded[paths]
+
+    def _configuration_for_status(self, fields: Fields) -> tuple[Configuration, list[str]]:
+        """A broken file or section is told, and spoils nothing else."""
+        try:
+            configuration = self._configuration(fields)
+        except DaemonUnreachable:
+            raise
+        except CredhelperError as error:
+            return Configuration(ConfigPaths.of(fields, fields.get("cwd", "/"))), [error.message]
+        return configuration, [mistake.message for mistake in configuration.sessions()[1]]
+
+    def _configuration_for_logout(self, fields: Fields) -> Configuration:
+        """A broken file must not keep anybody from logging out of everything."""
+        if self._is_session_chosen(fields):
+            return self._configuration(fields)
+        return self._configuration_for_status(fields)[0]
+
+    def _refuse_other_home(self, fields: Fields) -> None:
+        home = fields.get("HOME", "")
+        if os.path.normpath(home) != os.path.normpath(self.home):
+            raise DaemonUnreachable(
+                f"the daemon serves the home {self.home}, but yours is {safe(home) or 'not set'}",
+                hint="set CREDHELPER_SOCKET to a socket of its own for this home",
+            )
+
+    # -- parts of the verbs -----------------------------------------------------------------------------------------
+
+    def _known_sessions(self, configuration: Configuration) -> list[SsoSession]:
+        found = configuration.sessions()[0] + self.tokens.sessions()
+        found += [login.session for login in self.logins.under_way()]
+        return list({session.cache_key: session for session in reversed(found)}.values())
+
+    async def _forget(self, sessions: list[SsoSession]) -> tuple[dict[str, str], list[Json]]:
+        """Memory first: from here on nothing is served, and what is under way cannot bring anything back.
+
+        Returns the access tokens dropped, by session, and the role credentials that were handed out and live on.
+        """
+        dropped: dict[str, str] = {}
+        handed_out: list[tuple[Role, RoleCredentials]] = []
+        for session in sessions:
+            token = self.tokens.close(session)
+            if token is not None:
+                dropped[session.cache_key] = token.access_token
+            handed_out += self.roles.forget(session.cache_key)
+        for session in sessions:
+            await self.logins.cancel(session)
+        now = self._clock.now()
+        return dropped, [_still_valid(role, found) for role, found in handed_out if found.expires_at > now]
+
+    async def _revoke(self, outcome: log_out.Outcome) -> None:
+        try:
+            await self._network.run(REVOKE_DEADLINE, lambda: log_out.revoke(self._api, outcome))
+        except DeadlineExceeded as error:
+            outcome.revoked, outcome.error = False, f"the portal gave {error}"
+
+    def _describe_roles(self, configuration: Configuration) -> list[Json]:
+        profiles: dict[Role, list[str]] = {}
+        for name, role in configuration.roles().items():
+            profiles.setdefault(role, []).append(name)
+        return [
+            {
+                "source": "sso",
+                "sso_session": role.session.name,
+                "account_id": role.account_id,
+                "role_name": role.role_name,
+                "profiles": profiles.get(role, []),
+                "state": state,
+                "expires_at": timestamp(entry.credentials.expires_at),
+                "last_used_at": status.optional_timestamp(entry.last_used_at),
+            }
+            for role, entry, state in self.roles.entries()
+        ]
+
+
+def render(document: Json) -> str:
+    """A document as it goes over the socket."""
+    return json.dumps(document)
+
+
+def _target_signature(path: Path) -> private_files.Signature | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return private_files.Signature(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
+def _still_valid(role: Role, credentials: RoleCredentials) -> Json:
+    return {
+        "account_id": role.account_id,
+        "role_name": role.role_name,
+        "expires_at": timestamp(credentials.expires_at),
+    }
+
+
+def _describe_login(login: Login) -> Json:
+    return {
+        "sso_session": login.session.name,
+        "flow": login.flow.value,
+        "started_at": timestamp(login.started_at),
+        "expires_at": timestamp(login.expires_at),
+    }

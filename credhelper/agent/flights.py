@@ -1,0 +1,43 @@
+"""One piece of work per key, however many wait for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Flights(Generic[K, V]):
+    """Work under way, by key. A caller that leaves does not end the flight: others may wait for it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[K, asyncio.Task[V]] = {}
+
+    def start(self, key: K, work: Callable[[], Awaitable[V]]) -> asyncio.Task[V]:
+        """The flight under way for ``key``, begun with ``work`` if there is none. Nobody has to await it."""
+        if key not in self._tasks:
+            task = asyncio.ensure_future(self._run(work))
+            self._tasks[key] = task
+            task.add_done_callback(lambda done: self._landed(key, done))
+        return self._tasks[key]
+
+    async def join(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
+        """The result of the flight for ``key``, begun with ``work`` if there is none."""
+        return await asyncio.shield(self.start(key, work))
+
+    async def _run(self, work: Callable[[], Awaitable[V]]) -> V:
+        return await work()
+
+    def _landed(self, key: K, task: asyncio.Task[V]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
+        if not task.cancelled():
+            task.exception()  # whoever waited has it; a flight nobody waited for must not warn
+
+    async def cancel_all(self) -> None:
+        """Ends every flight."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

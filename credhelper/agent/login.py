@@ -1,0 +1,343 @@
+"""Logging in: one login at a time per session, followed by everyone who asked for it.
+
+The daemon runs the flow and reports events; showing them and opening a browser is the caller's business, for the
+daemon has neither a terminal nor a display.
+"""
+
+import asyncio
+import logging
+import shlex
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from credhelper.agent.tokens import Tokens
+from credhelper.aws.identity_center import IdentityCenter
+from credhelper.domain import oauth
+from credhelper.domain.documents import timestamp
+from credhelper.domain.errors import (
+    CredhelperError,
+    LoginDenied,
+    LoginRequired,
+    Refused,
+    Throttled,
+    Unavailable,
+)
+from credhelper.domain.freshness import REGISTRATION_WINDOW
+from credhelper.domain.model import DeviceAuthorization, Flow, IssuedToken, Registration, SsoSession, Token
+from credhelper.domain.text import safe
+from credhelper.domain.urls import is_https_or_loopback
+from credhelper.local import file_lock
+from credhelper.local.clock import Clock
+from credhelper.local.redirect import Redirect
+from credhelper.local.workers import DeadlineExceeded, Workers
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Event = dict[str, Any]
+
+AUTHORIZATION_TIME = timedelta(minutes=10)
+"""How long a person has to sign in in the browser, second factors included (the AWS CLI gives the same)."""
+
+CALL_DEADLINE = 10.0  # seconds
+LOCK_PATIENCE = 8.0  # seconds a finished login waits for a refresh in another process to end
+
+SUCCESS = (
+    "You are logged in",
+    "credhelper has what it needs. You may close this tab and go back to your terminal.",
+)
+DENIED = (
+    "Access was denied",
+    "Nothing was granted. You may close this tab; to try again, start the login again.",
+)
+FAILED = ("The login failed", "Your terminal says why. You may close this tab.")
+
+
+class Login:
+    """One login under way, or ended; ``events`` is what everyone who follows it is shown."""
+
+    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime) -> None:
+        self.session = session
+        self.flow = flow
+        self.started_at = started_at
+        self.expires_at = started_at + AUTHORIZATION_TIME
+        self.events: list[Event] = []
+        self.error: CredhelperError | None = None
+        self._news = asyncio.Event()
+        self._followers = 0
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, work: Callable[["Login"], Awaitable[IssuedToken]]) -> None:
+        """Starts the flow."""
+        self._task = asyncio.ensure_future(self._run(work))
+
+    def tell(self, event: Event) -> None:
+        """Adds an event for every follower, present and future."""
+        self.events.append(event)
+        self._news.set()
+        self._news = asyncio.Event()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._task is not None and self._task.done()
+
+    async def follow(self) -> AsyncGenerator[Event, None]:
+        """Every event from the first on. When the last follower leaves before the end, the login is cancelled."""
+        self._followers += 1
+        shown = 0
+        try:
+            while True:
+                news = self._news
+                while shown < len(self.events):
+                    yield self.events[shown]
+                    shown += 1
+                if self.has_ended:
+                    return
+                await self._next(news)
+        finally:
+            self._followers -= 1
+            if self._followers == 0:
+                await self.cancel()
+
+    async def cancel(self) -> None:
+        """Ends the flow if it is still under way."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _next(self, news: asyncio.Event) -> None:
+        assert self._task is not None  # noqa: S101  # it has begun
+        waiting = asyncio.ensure_future(news.wait())
+        try:
+            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+
+    async def _run(self, work: Callable[["Login"], Awaitable[IssuedToken]]) -> None:
+        try:
+            issued = await work(self)
+            self.tell(logged_in(self.session, issued.expires_at))
+        except CredhelperError as error:
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(LoginRequired(f"the login to session “{safe(self.session.label)}” was cancelled"))
+
+    def _fail(self, error: CredhelperError) -> None:
+        self.error = error
+        self.tell({"event": "failed", "code": error.code, "message": error.message})
+
+
+class Logins:
+    """Every session's login. Lives on the event loop."""
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        api: IdentityCenter,
+        clock: Clock,
+        workers: Workers,
+        lock_path: Callable[[str], Path],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._tokens = tokens
+        self._api = api
+        self._clock = clock
+        self._workers = workers
+        self._lock_path = lock_path
+        self._sleep = sleep
+        self._under_way: dict[str, Login] = {}
+
+    def join(self, session: SsoSession, flow: Flow, *, force: bool) -> Login | None:
+        """The session's login, begun now unless one is under way; None when the session is good and not forced."""
+        login = self._under_way.get(session.cache_key)
+        if login is not None and not login.has_ended:
+            return login
+        if not force and self._tokens.is_good(session):
+            return None
+        login = Login(session, flow, self._clock.now())
+        self._under_way[session.cache_key] = login
+        login.begin(self._by_code if flow is Flow.AUTHORIZATION_CODE else self._by_device)
+        return login
+
+    def under_way(self) -> list[Login]:
+        """The logins that wait for a person."""
+        return [login for login in self._under_way.values() if not login.has_ended]
+
+    async def cancel(self, session: SsoSession) -> None:
+        """Ends the session's login, if one is under way."""
+        login = self._under_way.pop(session.cache_key, None)
+        if login is not None:
+            await login.cancel()
+
+    async def stop(self) -> None:
+        """Ends every login."""
+        for login in self.under_way():
+            await login.cancel()
+
+    async def _by_code(self, login: Login) -> IssuedToken:
+        """Authorization code with PKCE: the listener is bound before anybody learns the URL."""
+        session, proof = login.session, oauth.Proof.new()
+        registration = await self._registration(session, login.flow)
+        async with Redirect(proof.state) as redirect:
+            url = await self._call(lambda: self._api.authorize_url(session, registration, redirect.uri, proof))
+            login.tell({"event": "authorize", "url": url})
+            try:
+                code = await self._code(login, redirect)
+                issued = await self._call(
+                    lambda: self._api.exchange_code(
+                        session, registration, code=code, redirect_uri=redirect.uri, proof=proof
+                    )
+                )
+                await self._keep(session, registration, issued)
+            except LoginDenied:
+                redirect.conclude(*DENIED)
+                raise
+            except CredhelperError:
+                redirect.conclude(*FAILED)
+                raise
+            redirect.conclude(*SUCCESS)
+            return issued
+
+    async def _code(self, login: Login, redirect: Redirect) -> str:
+        try:
+            async with asyncio.timeout(AUTHORIZATION_TIME.total_seconds()):
+                callback = await redirect.callback()
+        except TimeoutError:
+            raise _too_late(login.session) from None
+        if callback.error == "access_denied":
+            raise _denied(login.session)
+        if callback.code is None:
+            raise Refused(
+                f"the sign-in page ended the login: {safe(callback.error or 'unknown error')}",
+                reason="authorize",
+            )
+        return callback.code
+
+    async def _by_device(self, login: Login) -> IssuedToken:
+        """Device code: polls until the person has decided (RFC 8628 section 3.5)."""
+        session = login.session
+        registration, authorization = await self._device_authorization(session)
+        if not is_https_or_loopback(authorization.verification_uri_complete):
+            raise Unavailable("AWS named a verification address that is not https://")
+        login.expires_at = authorization.expires_at
+        login.tell(
+            {
+                "event": "device_authorization",
+                "verification_uri": authorization.verification_uri,
+                "verification_uri_complete": authorization.verification_uri_complete,
+                "user_code": authorization.user_code,
+                "expires_at": timestamp(authorization.expires_at),
+            }
+        )
+        issued = await self._polled(session, registration, authorization)
+        await self._keep(session, registration, issued)
+        return issued
+
+    async def _device_authorization(self, session: SsoSession) -> tuple[Registration, DeviceAuthorization]:
+        registration = await self._registration(session, Flow.DEVICE_CODE)
+        try:
+            return registration, await self._call(lambda: self._api.start_device_authorization(session, registration))
+        except Refused as error:
+            if error.reason != "InvalidClientException":
+                raise
+        # The server has forgotten the cached registration.
+        fresh = await self._registration(session, Flow.DEVICE_CODE, reuse=False)
+        return fresh, await self._call(lambda: self._api.start_device_authorization(session, fresh))
+
+    async def _polled(
+        self, session: SsoSession, registration: Registration, authorization: DeviceAuthorization
+    ) -> IssuedToken:
+        interval = authorization.interval
+        while self._clock.now() < authorization.expires_at:
+            await self._sleep(interval)
+            try:
+                return await self._call(lambda: self._api.poll_device(session, registration, authorization.device_code))
+            except Refused as error:
+                match oauth.after_poll(error.reason):
+                    case oauth.Poll.AGAIN:
+                        continue
+                    case oauth.Poll.SLOWER:
+                        interval += oauth.SLOW_DOWN_STEP
+                    case oauth.Poll.DENIED:
+                        raise _denied(session) from None
+                    case oauth.Poll.TOO_LATE:
+                        break
+                    case oauth.Poll.FAILED:
+                        raise
+            except (Unavailable, Throttled) as error:
+                log.warning("polling for the login to %s: %s", safe(session.label), error)
+                interval *= 2  # RFC 8628 section 3.5: back off when the connection fails
+        raise _too_late(session)
+
+    async def _registration(self, session: SsoSession, flow: Flow, *, reuse: bool = True) -> Registration:
+        cache = self._tokens.cache
+
+        def find_or_register() -> Registration:
+            found = cache.load_registration(session) if reuse else None
+            if found and found.flow is flow and found.expires_at - self._clock.now() >= REGISTRATION_WINDOW:
+                return found
+            made = self._api.register_client(session, flow)
+            try:
+                cache.save_registration(session, made)
+            except OSError as error:
+                path = cache.registration_path(session)
+                log.warning("the client registration could not be kept: %s: %s", path, error.strerror)
+            return made
+
+        return await self._call(find_or_register)
+
+    async def _keep(self, session: SsoSession, registration: Registration, issued: IssuedToken) -> None:
+        """Makes the token durable, then takes it over."""
+        token = Token(
+            access_token=issued.access_token,
+            expires_at=issued.expires_at,
+            start_url=session.start_url,
+            region=session.region,
+            refresh_token=issued.refresh_token,
+            client_id=registration.client_id,
+            client_secret=registration.client_secret,
+            registration_expires_at=registration.expires_at,
+        )
+        path = self._tokens.cache.token_path(session)
+
+        def save() -> None:
+            with file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE):
+                self._tokens.cache.save_token(session, token)
+
+        try:
+            await self._call(save)
+        except file_lock.LockBusy:
+            raise CredhelperError(f"{path}: another process has been refreshing the token for too long") from None
+        except OSError as error:
+            raise CredhelperError(
+                f"the token cannot be written: {path}: {error.strerror}",
+                hint=f"ls -ld {shlex.quote(str(path))}",
+            ) from error
+        self._tokens.adopt_login(session, token)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        try:
+            return await self._workers.run(CALL_DEADLINE, work)
+        except DeadlineExceeded as error:
+            raise Unavailable(f"IAM Identity Center gave {error}") from None
+
+
+def logged_in(session: SsoSession, expires_at: datetime) -> Event:
+    """The event of a login that is good."""
+    return {
+        "event": "logged_in",
+        "sso_session": session.name,
+        "start_url": session.start_url,
+        "expires_at": timestamp(expires_at),
+    }
+
+
+def _denied(session: SsoSession) -> LoginDenied:
+    return LoginDenied(f"the login to session “{safe(session.label)}” was denied in the browser")
+
+
+def _too_late(session: SsoSession) -> LoginRequired:
+    return LoginRequired(f"nobody approved the login to session “{safe(session.label)}” in time")

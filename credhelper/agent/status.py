@@ -1,0 +1,79 @@
+"""The status document, from the daemon's knowledge or, without a daemon, from the files."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from credhelper.agent.tokens import TokenState, describe
+from credhelper.aws.config_file import Configuration
+from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
+from credhelper.domain.documents import timestamp
+from credhelper.domain.model import SsoSession
+
+Json = dict[str, Any]
+
+
+def sessions(configuration: Configuration, state_of: Callable[[SsoSession], TokenState]) -> list[Json]:
+    """Every session of the configuration with its state, in the contract's order and shape."""
+    found, _ = configuration.sessions()
+    return [_session(session, state_of(session)) for session in found]
+
+
+def _session(session: SsoSession, state: TokenState) -> Json:
+    return {
+        "name": session.name,
+        "start_url": session.start_url,
+        "region": session.region,
+        "state": state.state,
+        "expires_at": optional_timestamp(state.expires_at),
+        "refreshable": state.refreshable,
+        "next_refresh_at": optional_timestamp(state.next_refresh_at),
+        "last_error": state.last_error,
+    }
+
+
+def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -> Json:
+    """The whole document when no daemon runs."""
+
+    def state_of(session: SsoSession) -> TokenState:
+        try:
+            token = cache.load_token(session)
+        except UnusableTokenFile as error:
+            return describe(now, None, timedelta(), is_over=False, last_error=f"unusable token file: {error}")
+        left = token.expires_at - now if token else timedelta()
+        return describe(now, token, left, is_over=False, last_error=None)
+
+    return document(
+        daemon={
+            "running": False,
+            "pid": None,
+            "version": None,
+            "started_at": None,
+            "socket": None,
+            "vault": None,
+        },
+        sso_sessions=sessions(configuration, state_of),
+    )
+
+
+def document(
+    *,
+    daemon: Json,
+    sso_sessions: list[Json],
+    role_credentials: Iterable[Json] = (),
+    logins: Iterable[Json] = (),
+) -> Json:
+    """The contract's shape."""
+    return {
+        "daemon": daemon,
+        "sso_sessions": sso_sessions,
+        "cognito_logins": [],
+        "role_credentials": list(role_credentials),
+        "logins": list(logins),
+        "leases": [],
+    }
+
+
+def optional_timestamp(moment: datetime | None) -> str | None:
+    """``timestamp`` of what may be missing."""
+    return None if moment is None else timestamp(moment)

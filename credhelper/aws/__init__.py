@@ -1,0 +1,1 @@
+"""AWS's side of the outside: its files in the home directory and its APIs."""

@@ -1,0 +1,250 @@
+"""``~/.aws/config`` and ``~/.aws/credentials``: profiles, sso-sessions, and which role a profile stands for.
+
+The files are read by botocore's rules (``botocore/configloader.py``: RawConfigParser in strict mode, section names
+split like shell words, the credentials file laid over the config file), but a mistake is reported with file, section
+and key, and spoils only what depends on it.
+"""
+
+import configparser
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from credhelper.domain.errors import ConfigError
+from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.text import safe
+from credhelper.domain.urls import is_https_or_loopback
+
+NATIVE_PREFIX = "sso_"
+ADOPTED_PREFIX = "credhelper_sso_"
+
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
+_ACCOUNT_ID = re.compile(r"\d{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigPaths:
+    """The two files of a caller, absolute."""
+
+    config: Path
+    credentials: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str], cwd: str = "/") -> "ConfigPaths":
+        """From the caller's ``HOME``, ``AWS_CONFIG_FILE`` and ``AWS_SHARED_CREDENTIALS_FILE``."""
+        home = environment["HOME"]
+
+        def place(variable: str, usual: str) -> Path:
+            named = environment.get(variable) or usual
+            expanded = re.sub(r"\$HOME\b|\$\{HOME\}", lambda _: home, named)
+            if expanded == "~" or expanded.startswith("~/"):
+                expanded = home + expanded[1:]
+            return Path(os.path.normpath(Path(cwd, expanded)))
+
+        return cls(
+            place("AWS_CONFIG_FILE", "~/.aws/config"),
+            place("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """What the two files say; ``profiles`` and ``sso_sessions`` in file order, keys in lower case."""
+
+    paths: ConfigPaths
+    profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sso_sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def profile(self, name: str) -> Mapping[str, str]:
+        """The profile's keys. Raises ConfigError."""
+        if name not in self.profiles:
+            raise ConfigError(
+                f"profile “{safe(name)}” is not in {self.paths.config}",
+                hint="aws configure sso --profile " + shlex.quote(safe(name)),
+            )
+        return self.profiles[name]
+
+    def sso_session(self, name: str) -> SsoSession:
+        """The ``[sso-session NAME]`` section, complete and plausible. Raises ConfigError."""
+        section = f"[sso-session {safe(name)}]"
+        keys = self.sso_sessions.get(name)
+        if keys is None:
+            raise ConfigError(f"{self.paths.config}: there is no section {section}", hint="aws configure sso-session")
+        return self._session(name, keys, section, "sso_")
+
+    def session_of(self, profile: str) -> SsoSession:
+        """The session a profile logs in to; role and account are not needed for that. Raises ConfigError."""
+        keys, prefix, section = self._sso_keys(profile)
+        name = keys.get(prefix + "session")
+        if name is None:
+            return self._session(None, keys, section, prefix)
+        session = self.sso_session(name)
+        self._refuse_contradictions(keys, prefix, section, name)
+        return session
+
+    def role_of(self, profile: str) -> Role:
+        """The role a profile stands for. Raises ConfigError."""
+        keys, prefix, section = self._sso_keys(profile)
+        session = self.session_of(profile)
+        return Role(
+            session,
+            self._required(keys, prefix + "account_id", section, _ACCOUNT_ID, "12 digits"),
+            self._required(keys, prefix + "role_name", section),
+        )
+
+    def role(self, session: str, account_id: str, role_name: str) -> Role:
+        """The role named by command-line options. Raises ConfigError."""
+        if not _ACCOUNT_ID.fullmatch(account_id):
+            raise ConfigError(f"--account-id: “{safe(account_id)}” is not 12 digits")
+        return Role(self.sso_session(session), account_id, role_name)
+
+    def sessions(self) -> tuple[list[SsoSession], list[ConfigError]]:
+        """Every usable session, sso-sessions in file order, then legacy start URLs; and what is wrong with the rest."""
+        found: dict[str, SsoSession] = {}
+        mistakes: list[ConfigError] = []
+        named = [(self.sso_session, name) for name in self.sso_sessions]
+        legacy = [(self.session_of, name) for name, keys in self.profiles.items() if _is_legacy(keys)]
+        for look_up, name in named + legacy:
+            try:
+                session = look_up(name)
+            except ConfigError as mistake:
+                mistakes.append(mistake)
+            else:
+                found.setdefault(session.cache_key, session)
+        return list(found.values()), mistakes
+
+    def uses(self, profile: str, session: SsoSession) -> bool:
+        """Whether ``profile`` logs in to ``session``."""
+        try:
+            return self.session_of(profile) == session
+        except ConfigError:
+            return False
+
+    def roles(self) -> dict[str, Role]:
+        """Every profile that stands for a role, by name; broken ones are left out."""
+        found = {}
+        for name in self.profiles:
+            try:
+                found[name] = self.role_of(name)
+            except ConfigError:
+                continue
+        return found
+
+    def _sso_keys(self, profile: str) -> tuple[Mapping[str, str], str, str]:
+        keys = self.profile(profile)
+        section = "[default]" if profile == "default" else f"[profile {safe(profile)}]"
+        for prefix in (ADOPTED_PREFIX, NATIVE_PREFIX):
+            if any(key in keys for key in (prefix + "session", prefix + "start_url")):
+                return keys, prefix, section
+        raise ConfigError(
+            f"{self.paths.config}: {section} is not an IAM Identity Center profile:"
+            " it has neither sso_session nor sso_start_url (nor the same with the prefix credhelper_)"
+        )
+
+    def _session(self, name: str | None, keys: Mapping[str, str], section: str, prefix: str) -> SsoSession:
+        start_url = self._required(keys, prefix + "start_url", section)
+        if not is_https_or_loopback(start_url):
+            raise ConfigError(
+                f"{self.paths.config}: {section}: {prefix}start_url is not an https:// address: {safe(start_url)}"
+            )
+        region = self._required(keys, prefix + "region", section, _REGION, "a region such as eu-west-1")
+        # Scopes belong to an sso-session: the AWS CLI registers legacy clients without any.
+        scopes = None if name is None else _scopes(keys.get("sso_registration_scopes"))
+        return SsoSession(name, start_url, region, scopes)
+
+    def _refuse_contradictions(self, keys: Mapping[str, str], prefix: str, section: str, session: str) -> None:
+        for key, of_session in self.sso_sessions[session].items():
+            of_profile = keys.get(key if prefix == NATIVE_PREFIX else "credhelper_" + key)
+            if of_profile is not None and of_profile != of_session:
+                raise ConfigError(
+                    f"{self.paths.config}: {section} and [sso-session {safe(session)}] contradict each other in {key}:"
+                    f" “{safe(of_profile)}” and “{safe(of_session)}”"
+                )
+
+    def _required(
+        self,
+        keys: Mapping[str, str],
+        key: str,
+        section: str,
+        form: re.Pattern[str] | None = None,
+        described: str = "",
+    ) -> str:
+        value = keys.get(key, "")
+        if not value:
+            raise ConfigError(f"{self.paths.config}: {section}: {key} is missing")
+        if form and not form.fullmatch(value):
+            raise ConfigError(f"{self.paths.config}: {section}: {key}: “{safe(value)}” is not {described}")
+        return value
+
+
+def load(paths: ConfigPaths) -> Configuration:
+    """Both files; one that does not exist is empty. Raises ConfigError when one cannot be parsed at all."""
+    config = _parse(paths.config)
+    credentials = _parse(paths.credentials)
+    profiles: dict[str, dict[str, str]] = {}
+    sso_sessions: dict[str, dict[str, str]] = {}
+    for section, keys in config.items():
+        kind, name = _split_section(section)
+        if kind == "profile":
+            profiles[name] = keys
+        elif kind == "sso-session":
+            sso_sessions[name] = keys
+    for name, keys in credentials.items():
+        profiles[name] = profiles.get(name, {}) | keys
+    return Configuration(paths, profiles, sso_sessions)
+
+
+def _parse(path: Path) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser(default_section="\0none")  # AWS's [default] is a section like any other
+    try:
+        with open(path, encoding="utf-8", opener=_open_without_blocking) as file:
+            parser.read_file(file, source=str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+    except configparser.Error as error:
+        raise ConfigError(f"{path}: {_explain(error)}") from error
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def _open_without_blocking(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO in the file's place must not hang us
+
+
+def _explain(error: configparser.Error) -> str:
+    """What configparser found, naming section and key but never a value: the credentials file holds secrets."""
+    match error:
+        case configparser.DuplicateOptionError():
+            return f"line {error.lineno}: [{safe(error.section)}] has the key {safe(error.option)} twice"
+        case configparser.DuplicateSectionError():
+            return f"line {error.lineno}: the section [{safe(error.section)}] is there twice"
+        case configparser.MissingSectionHeaderError():
+            return f"line {error.lineno}: something stands before the first [section]"
+        case configparser.ParsingError():
+            return "cannot be parsed: line " + ", ".join(str(line) for line, _ in error.errors)
+        case _:
+            return "cannot be parsed"
+
+
+def _split_section(section: str) -> tuple[str, str]:
+    if section == "default":
+        return "profile", "default"
+    try:
+        words = shlex.split(section)
+    except ValueError:
+        return "", ""
+    return (words[0], words[1]) if len(words) == 2 else ("", "")
+
+
+def _scopes(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(scope for item in text.split(",") if (scope := item.strip()))
+
+
+def _is_legacy(keys: Mapping[str, str]) -> bool:
+    return any(p + "start_url" in keys and p + "session" not in keys for p in (NATIVE_PREFIX, ADOPTED_PREFIX))

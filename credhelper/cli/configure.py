@@ -1,0 +1,36 @@
+"""``credhelper configure``: what goes into ``~/.aws/config``."""
+
+import argparse
+
+from credhelper.cli import options, speech
+from credhelper.domain.errors import CredhelperError, UsageError
+from credhelper.local import installation, places
+
+
+def add(commands: options.Commands) -> None:
+    """Adds the commands."""
+    parser = commands.add_parser("configure", help="print what goes into ~/.aws/config")
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    command = parts.add_parser(
+        "command",
+        help="print the value to put behind `credential_process =`",
+        description="Prints the value to put behind `credential_process =` in a profile, and keeps the small client it"
+        " runs up to date. The profile names its role with credhelper_sso_session, credhelper_sso_account_id and"
+        " credhelper_sso_role_name: SDKs would prefer the same keys without the prefix to the command.",
+    )
+    options.add_profile(command)
+    command.set_defaults(run=run_command)
+
+
+def run_command(args: argparse.Namespace) -> int:
+    """Prints the line."""
+    if not args.profile:
+        raise UsageError("--profile says which profile the line is for")
+    if "\n" in args.profile or "\0" in args.profile:
+        raise UsageError("a profile's name has one line")
+    try:
+        copy = installation.put_in_place(places.environment())
+    except OSError as error:
+        raise CredhelperError(f"the client cannot be put in place: {error.filename}: {error.strerror}") from error
+    speech.result(installation.process_line(args.profile, copy, installation.base_interpreter()))
+    return 0

@@ -1,0 +1,32 @@
+"""``credhelper get``: the ``credential_process`` JSON of a role."""
+
+import argparse
+import os
+import sys
+
+from credhelper import client
+from credhelper.cli import daemon_link, options
+
+
+def add(commands: options.Commands) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "get",
+        help="print a role's credentials as credential_process JSON",
+        description="Prints the credentials of a role as one line of JSON, as credential_process wants it."
+        " Never opens a browser and never waits for a person.",
+    )
+    options.add_role(parser)
+    # The fast client hands over with the argument it was given.
+    parser.add_argument("--percent-encoded-profile", help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the JSON, or says why there is none."""
+    if args.percent_encoded_profile is not None:
+        args.profile = os.fsdecode(client.decode_profile(os.fsencode(args.percent_encoded_profile)))
+    document = daemon_link.ask("get", options.role_fields(args), seconds=client.DEADLINE)
+    sys.stdout.write(document)
+    sys.stdout.flush()
+    return 0

@@ -1,0 +1,151 @@
+"""``credhelper login`` and ``credhelper sso login``: the daemon runs the flow, this terminal shows it."""
+
+import argparse
+import json
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+
+from credhelper.cli import browser, daemon_link, options, speech
+from credhelper.domain.errors import UsageError
+from credhelper.domain.model import Flow
+from credhelper.domain.text import safe
+from credhelper.local import places
+
+EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
+
+Event = dict[str, Any]
+
+
+def add(commands: options.Commands) -> None:
+    """Adds ``login``."""
+    parser = commands.add_parser(
+        "login",
+        help="log in to an IAM Identity Center session",
+        description="Logs in, in the browser, and returns at once when the session is still good."
+        " The token goes where the AWS CLI keeps its own, so that one login serves every tool.",
+    )
+    _add_flow_options(parser)
+    parser.add_argument("--all", action="store_true", help="log in to every session of ~/.aws/config")
+    parser.add_argument("--force", action="store_true", help="log in even when the session is still good")
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def add_sso(commands: options.Commands) -> None:
+    """Adds ``sso login``."""
+    parser = commands.add_parser(
+        "login",
+        help="as `aws sso login`: always logs in anew",
+        description="Logs in as `aws sso login` does: with the same options, and always anew.",
+    )
+    _add_flow_options(parser)
+    parser.set_defaults(run=run, all=False, force=True, json=False)
+
+
+def _add_flow_options(parser: argparse.ArgumentParser) -> None:
+    options.add_profile(parser)
+    options.add_session(parser)
+    parser.add_argument("--no-browser", action="store_true", help="print the address, do not open a browser")
+    parser.add_argument(
+        "--use-device-code", action="store_true", help="log in with a code that can be entered on any device"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Logs in to the chosen session, or to each one."""
+    fields = options.session_fields(args)
+    if not args.all:
+        return _login(args, fields)
+    if fields:
+        raise UsageError("--all means every session: it excludes --profile and --sso-session")
+    for selector in _every_session():
+        _login(args, selector)
+    return 0
+
+
+def _every_session() -> list[dict[str, str]]:
+    """A selector for each session of the caller's files; a legacy one is named by a profile that uses it."""
+    from credhelper.aws import config_file
+
+    env = {os.fsdecode(key): os.fsdecode(value) for key, value in places.environment().items()}
+    configuration = config_file.load(config_file.ConfigPaths.of(env, os.getcwd()))
+    sessions, mistakes = configuration.sessions()
+    if mistakes:
+        raise mistakes[0]
+    selectors = []
+    for session in sessions:
+        if session.name is not None:
+            selectors.append({"sso_session": session.name})
+        else:
+            profile = next(name for name in configuration.profiles if configuration.uses(name, session))
+            selectors.append({"profile": profile})
+    return selectors
+
+
+def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
+    opener = None if args.no_browser else browser.command(os.environ)
+    fields = selector | {"flow": _flow(args, opener)}
+    if args.force:
+        fields["force"] = "1"
+    with closing(daemon_link.stream("login", fields, seconds=EVENT_SECONDS)) as events:
+        shown = None
+        for text in events:
+            event: Event = json.loads(text)
+            if args.json:
+                speech.result(text)
+            else:
+                _show(event, is_new=shown is not None)
+            shown = event
+            if opener is not None:
+                _open(opener, event)
+    return 0
+
+
+def _flow(args: argparse.Namespace, opener: list[str] | None) -> str:
+    """The flow to ask for, and on stderr why it is not the usual one."""
+    if args.use_device_code:
+        return Flow.DEVICE_CODE
+    reason = browser.headless_reason(os.environ)
+    if reason is None and opener is None and not args.no_browser:
+        reason = f"no browser can be started (BROWSER={safe(os.environ.get('BROWSER', ''))})"
+    if reason is None:
+        return Flow.AUTHORIZATION_CODE
+    speech.note(f"Logging in with a device code, because {reason}.")
+    return Flow.DEVICE_CODE
+
+
+def _show(event: Mapping[str, Any], *, is_new: bool) -> None:
+    match event["event"]:
+        case "authorize":
+            speech.note("To log in, sign in at this address in a browser on this machine:")
+            speech.result(safe_url(event["url"]))
+            speech.note("Waiting for you to approve it there. Ctrl-C gives up.")
+        case "device_authorization":
+            speech.note("To log in, open this address in any browser:")
+            speech.result(safe_url(event["verification_uri"]))
+            speech.note("and enter this code, or compare it with the one shown there:")
+            speech.result(safe(event["user_code"]))
+            speech.note(f"With the code filled in: {safe_url(event['verification_uri_complete'])}")
+            speech.note(
+                f"Waiting for you to approve it there until {speech.moment(event['expires_at'])}. Ctrl-C gives up."
+            )
+        case "logged_in" if is_new:
+            speech.note(f"The token is good until {speech.moment(event['expires_at'])}.")
+            speech.result(f"Successfully logged into Start URL: {safe(event['start_url'])}")
+        case "logged_in":
+            name = event["sso_session"] or event["start_url"]
+            until = speech.moment(event["expires_at"])
+            speech.note(f"Already logged in to {safe(name)} until {until}. To log in anew, add --force.")
+
+
+def _open(opener: list[str], event: Event) -> None:
+    url = event.get("url") or event.get("verification_uri_complete")
+    if url is not None and browser.open_url(opener, url) is None:
+        speech.note("The browser could not be started: please open the address by hand.")
+
+
+def safe_url(url: str) -> str:
+    """A URL to print: whole, for a cut one is of no use, and without anything a terminal would obey."""
+    return "".join(character for character in url if "!" <= character <= "~")

@@ -1,0 +1,72 @@
+"""Options that several commands share."""
+
+import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn
+
+from credhelper.domain.errors import UsageError
+
+Fields = dict[str, str]
+Handler = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with our words for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
+if TYPE_CHECKING:  # generic for the type checker only
+    Commands = argparse._SubParsersAction[Parser]
+else:
+    Commands = argparse._SubParsersAction
+
+
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """``--profile``."""
+    parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config (else AWS_PROFILE, else default)")
+
+
+def add_session(parser: argparse.ArgumentParser) -> None:
+    """``--sso-session``."""
+    parser.add_argument("--sso-session", metavar="NAME", help="an [sso-session NAME] section of ~/.aws/config")
+
+
+def add_role(parser: argparse.ArgumentParser) -> None:
+    """The two ways to choose a role."""
+    add_profile(parser)
+    add_session(parser)
+    parser.add_argument("--account-id", metavar="ID", help="with --sso-session: the account")
+    parser.add_argument("--role-name", metavar="NAME", help="with --sso-session: the role")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def role_fields(args: argparse.Namespace) -> Fields:
+    """A request's fields for the chosen role. Raises UsageError."""
+    by_name = {"sso_session": args.sso_session, "account_id": args.account_id, "role_name": args.role_name}
+    given = {key: value for key, value in by_name.items() if value is not None}
+    if args.profile is not None and given:
+        raise UsageError("choose a role by --profile, or by --sso-session with --account-id and --role-name")
+    if given and len(given) < len(by_name):
+        raise UsageError("--sso-session, --account-id and --role-name go together")
+    return given or profile_fields(args)
+
+
+def session_fields(args: argparse.Namespace) -> Fields:
+    """A request's fields for the chosen session, by profile or by name. Raises UsageError."""
+    if args.profile is not None and args.sso_session is not None:
+        raise UsageError("--profile and --sso-session exclude each other")
+    return profile_fields(args) if args.sso_session is None else {"sso_session": args.sso_session}
+
+
+def profile_fields(args: argparse.Namespace) -> Fields:
+    """A request's fields for the profile named on the command line, none when none is."""
+    if args.profile == "":
+        raise UsageError("--profile needs a name")
+    return {} if args.profile is None else {"profile": args.profile}

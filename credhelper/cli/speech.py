@@ -1,0 +1,61 @@
+"""What a person reads: results on stdout, everything else on stderr."""
+
+import os
+import sys
+from datetime import UTC, datetime
+
+from credhelper.domain.errors import CredhelperError
+from credhelper.domain.text import safe
+
+
+def result(text: str) -> None:
+    """Prints a result, and at once: whoever reads it may be waiting for this line."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Prints a remark."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def complain(error: CredhelperError) -> None:
+    """Prints what went wrong, and below it what to do."""
+    note(f"credhelper: error: {safe(error.message)}")
+    if error.hint:
+        note(f"credhelper: hint: {safe(error.hint)}")
+
+
+def is_coloured() -> bool:
+    """Whether stdout may be coloured: a terminal, and the person has not declined (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str) -> str:
+    """``text`` in green, yellow, red or dim, where that is wanted."""
+    codes = {"green": 32, "yellow": 33, "red": 31, "dim": 2}
+    return f"\x1b[{codes[colour]}m{text}\x1b[0m" if is_coloured() else text
+
+
+def moment(text: str | None, now: datetime | None = None) -> str:
+    """A time of a JSON document for a person: local, and how far away ("14:05, in 42 min")."""
+    if text is None:
+        return "-"
+    then = datetime.fromisoformat(text)
+    now = now or datetime.now(UTC)
+    local = then.astimezone()
+    clock = local.strftime("%H:%M" if local.date() == now.astimezone().date() else "%Y-%m-%d %H:%M")
+    return f"{clock}, {_distance((then - now).total_seconds())}"
+
+
+def _distance(seconds: float) -> str:
+    minutes = int(abs(seconds) // 60)
+    hours, days = minutes // 60, minutes // (24 * 60)
+    if days >= 2:
+        amount = f"{days} days"
+    elif hours >= 1:
+        amount = f"{hours} h {minutes % 60} min"
+    else:
+        amount = f"{minutes} min"
+    return f"in {amount}" if seconds >= 0 else f"{amount} ago"

@@ -1,0 +1,137 @@
+"""``credhelper status``: sessions, role credentials and the daemon, in one look."""
+
+import argparse
+import json
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from credhelper.cli import daemon_link, options, speech
+from credhelper.domain.errors import ConfigError, DaemonUnreachable, LoginRequired
+from credhelper.domain.text import safe
+from credhelper.local import places
+
+Json = dict[str, Any]
+
+USABLE = {"active", "refresh_due"}
+COLOURS = {"active": "green", "fresh": "green", "refresh_due": "yellow", "stale": "yellow", "expired": "red"}
+
+
+def add(commands: options.Commands) -> None:
+    """Adds the command."""
+    parser = commands.add_parser(
+        "status",
+        help="show sessions, role credentials and the daemon",
+        description="Shows every session, the role credentials in memory and the daemon. Starts nothing."
+        " Exit status 3 when a session has expired, or when the one chosen is not usable; 7 without a daemon.",
+    )
+    options.add_profile(parser)
+    options.add_session(parser)
+    options.add_json(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the status; the exit status says whether a login is needed."""
+    fields = options.session_fields(args)
+    found = _ask(fields)
+    status = found["status"]
+    speech.result(json.dumps(status)) if args.json else _show(status)
+    for mistake in found["mistakes"]:
+        speech.note(f"credhelper: warning: {safe(mistake)}")
+    if not status["daemon"]["running"]:
+        return DaemonUnreachable.status
+    states = [session["state"] for session in status["sso_sessions"]]
+    needs_login = "expired" in states or (found["chosen"] is not None and found["chosen"] not in USABLE)
+    return LoginRequired.status if needs_login else 0
+
+
+def _ask(fields: dict[str, str]) -> Json:
+    try:
+        found: Json = json.loads(daemon_link.ask("status", fields, start=False))
+    except DaemonUnreachable:
+        return _from_files()
+    return found
+
+
+def _from_files() -> Json:
+    from credhelper.agent import status
+    from credhelper.aws import config_file
+    from credhelper.aws.token_cache import TokenCache
+
+    env = {os.fsdecode(key): os.fsdecode(value) for key, value in places.environment().items()}
+    paths = config_file.ConfigPaths.of(env, os.getcwd())
+    try:
+        configuration, mistakes = config_file.load(paths), []
+    except ConfigError as error:
+        configuration, mistakes = config_file.Configuration(paths), [error.message]
+    mistakes += [mistake.message for mistake in configuration.sessions()[1]]
+    cache = TokenCache.of_home(Path(env["HOME"]))
+    return {
+        "status": status.from_files(configuration, cache, datetime.now(UTC)),
+        "chosen": None,
+        "mistakes": mistakes,
+    }
+
+
+def _show(status: Json) -> None:
+    daemon = status["daemon"]
+    if daemon["running"]:
+        started = speech.moment(daemon["started_at"])
+        speech.result(f"Daemon {safe(daemon['version'])}, pid {daemon['pid']}, since {started}")
+    else:
+        speech.result("The daemon is not running; it starts with the first request (or: credhelper daemon start).")
+    _table(
+        "SSO SESSION",
+        ("STATE", "TOKEN EXPIRES", "START URL"),
+        (
+            (
+                session["name"] or "(legacy)",
+                session["state"],
+                speech.moment(session["expires_at"]),
+                session["start_url"],
+            )
+            for session in status["sso_sessions"]
+        ),
+        "No Identity Center session is configured (run: aws configure sso).",
+    )
+    for session in status["sso_sessions"]:
+        if session["last_error"]:
+            speech.result(f"  {safe(session['name'] or session['start_url'])}: {safe(session['last_error'])}")
+    roles = status["role_credentials"]
+    if roles:
+        _table(
+            "ROLE CREDENTIALS",
+            ("STATE", "EXPIRE", "PROFILES"),
+            (
+                (
+                    f"{role['account_id']} {role['role_name']}",
+                    role["state"],
+                    speech.moment(role["expires_at"]),
+                    ", ".join(role["profiles"]) or "-",
+                )
+                for role in roles
+            ),
+            "",
+        )
+    for login in status["logins"]:
+        speech.result("")
+        name = safe(login["sso_session"] or "a legacy profile")
+        speech.result(f"A login to {name} waits for a person until {speech.moment(login['expires_at'])}.")
+
+
+def _table(first: str, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
+    """A plain table whose second column, the state, is coloured."""
+    cells = [(first, *titles), *(tuple(safe(cell) for cell in row) for row in rows)]
+    speech.result("")
+    if len(cells) == 1:
+        speech.result(empty)
+        return
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    for number, row in enumerate(cells):
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if number > 0 and row[1] in COLOURS:
+            padded[1] = speech.paint(padded[1], COLOURS[row[1]])
+        speech.result("  ".join(padded).rstrip())

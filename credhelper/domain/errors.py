@@ -1,0 +1,126 @@
+"""The one error tree. Each leaf says what happened, which command helps, and with which status a program ends.
+
+    CredhelperError ................ 1
+    ├── UsageError ................. 2
+    ├── LoginRequired .............. 3
+    ├── ConfigError ................ 4
+    ├── AccessRefused .............. 5
+    │   ├── LoginDenied            the person said no, or the authorization ran out
+    │   └── RoleNotAssigned
+    ├── UpstreamError .............. 6
+    │   ├── Unavailable            network, time-outs, 5xx, answers that are not AWS's
+    │   ├── Throttled              429; ``retry_after`` seconds
+    │   └── Refused                AWS understood and said no: ``reason`` is its error code
+    ├── DaemonUnreachable .......... 7
+    ├── DoneInPart ................. 8
+    └── Interrupted ................ 130
+
+Foreign errors become one of these at one border each: botocore's in ``aws/identity_center.py``, configparser's in
+``aws/config_file.py``.
+"""
+
+
+class CredhelperError(Exception):
+    """What went wrong, in one line for a person; ``hint`` is a command to run or the next thing to do, or None."""
+
+    status = 1
+    code = "fault"
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CredhelperError):
+    """The command line asks for something that cannot be."""
+
+    status = 2
+    code = "usage"
+
+
+class LoginRequired(CredhelperError):
+    """A person must log in first; the hint names the command."""
+
+    status = 3
+    code = "login_required"
+
+
+class ConfigError(CredhelperError):
+    """A configuration file cannot be used; the message names file, section and key."""
+
+    status = 4
+    code = "config"
+
+
+class AccessRefused(CredhelperError):
+    """Access is refused, by AWS or by the person asked."""
+
+    status = 5
+    code = "access_refused"
+
+
+class LoginDenied(AccessRefused):
+    """The person denied the request in the browser, or the time to approve it ran out."""
+
+    code = "login_denied"
+
+
+class RoleNotAssigned(AccessRefused):
+    """The signed-in user may not use this role (403 from the portal)."""
+
+    code = "role_not_assigned"
+
+
+class UpstreamError(CredhelperError):
+    """AWS, or the way to it, failed."""
+
+    status = 6
+    code = "upstream"
+
+
+class Unavailable(UpstreamError):
+    """No usable answer: no connection, a time-out, a 5xx, or something that is not AWS speaking."""
+
+    code = "unavailable"
+
+
+class Throttled(UpstreamError):
+    """AWS asked to slow down; ``retry_after`` is in seconds, None when it did not say."""
+
+    code = "throttled"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Refused(UpstreamError):
+    """AWS answered with an error of its API; ``reason`` is the exception's name, such as InvalidGrantException."""
+
+    code = "refused"
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DaemonUnreachable(CredhelperError):
+    """The daemon cannot be reached and could not be started."""
+
+    status = 7
+    code = "daemon_unreachable"
+
+
+class DoneInPart(CredhelperError):
+    """Something was left undone; it has been listed."""
+
+    status = 8
+    code = "done_in_part"
+
+
+class Interrupted(CredhelperError):
+    """The person pressed Ctrl-C."""
+
+    status = 130
+    code = "interrupted"

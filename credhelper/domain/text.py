@@ -1,0 +1,20 @@
+"""Text that came from elsewhere, made safe to show."""
+
+import unicodedata
+from collections.abc import Iterator
+
+_LONGEST = 500
+
+
+def safe(text: str) -> str:
+    """``text`` on one line without anything a terminal would obey: controls, escapes, bidirectional overrides.
+
+    Names and messages of AWS and of configuration files go through here before they are printed or logged.
+    """
+    return "".join(_visible(text[:_LONGEST])) + ("…" if len(text) > _LONGEST else "")
+
+
+def _visible(text: str) -> Iterator[str]:
+    for character in text:
+        # Cc controls, Cf format characters (bidi, zero width), Cs lone surrogates, Zl/Zp line separators
+        yield " " if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} else character

@@ -1,0 +1,252 @@
+"""The daemon's door: a Unix socket for one user, one request per connection.
+
+The kernel says who calls; anybody but the daemon's own user gets nothing. A caller has 2 s to begin and 2 s to finish
+its request, and 2 s to take its answer. The wire format is ``client.py``'s.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from credhelper import __version__, client
+from credhelper.agent.agent import Agent, render
+from credhelper.domain.errors import CredhelperError, UsageError
+from credhelper.domain.text import safe
+
+log = logging.getLogger(__name__)
+
+BACKLOG = 4096
+FIRST_BYTE = 2.0  # seconds
+WHOLE_REQUEST = 2.0  # seconds from its first byte
+ANSWER_TAKEN = 2.0  # seconds
+
+ANY_VERSION = frozenset({"hello", "stop"})
+"""What a client of any version may ask: enough to end a daemon that is older or newer than itself."""
+
+REQUEST_FIELDS = frozenset(
+    {
+        *(name.decode() for name in client.CALLER_VARIABLES),
+        *("cwd", "v", "op", "profile", "sso_session", "account_id", "role_name", "region", "flow", "force"),
+    }
+)
+
+Fields = dict[str, str]
+
+
+class UnixSocket:
+    """Serves an agent's verbs on a listening socket that somebody else has bound."""
+
+    def __init__(self, agent: Agent, on_stop: Callable[[], None]) -> None:
+        self.agent = agent
+        self._on_stop = on_stop
+        self._server: asyncio.Server | None = None
+        self.connections: set[Connection] = set()
+        self.operations: dict[str, Callable[[Connection, Fields], Awaitable[None]]] = {
+            "get": self._get,
+            "login": self._login,
+            "logout": self._document(agent.logout),
+            "whoami": self._document(agent.whoami),
+            "status": self._status,
+            "hello": self._hello,
+            "stop": self._stop,
+        }
+
+    async def start(self, listener: socket.socket) -> None:
+        """Begins to accept; an earlier listener, whose file is gone, is closed."""
+        if self._server is not None:
+            self._server.close()
+        loop = asyncio.get_running_loop()
+        # Python 3.13 would unlink the path, which may be another socket by then.
+        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+        self._server = await loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, **keep)
+
+    async def stop(self) -> None:
+        """Stops accepting; connections that are being answered end by themselves or with the process."""
+        if self._server is not None:
+            self._server.close()
+        tasks = {connection.task for connection in self.connections if connection.task}
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def answer_at_once(self, fields: Fields) -> dict[str, str] | None:
+        """The answer to a request that takes no waiting; None when it has to be handled by a task."""
+        if fields["op"] != "get":
+            return None
+        try:
+            document = self.agent.get_at_once(fields)
+        except CredhelperError as error:
+            return failure(error)
+        return None if document is None else success(document)
+
+    async def _get(self, connection: "Connection", fields: Fields) -> None:
+        connection.answer(success(await self.agent.get(fields)))
+
+    async def _login(self, connection: "Connection", fields: Fields) -> None:
+        login, event = self.agent.login(fields)
+        if login is None:
+            connection.send({"event": render(event)})
+            connection.answer({"status": "0", "out": "", "err": ""})
+            return
+        async with aclosing(login.follow()) as events:
+            async for event in events:
+                connection.send({"event": render(event)})
+        connection.answer(failure(login.error) if login.error else {"status": "0", "out": "", "err": ""})
+
+    def _document(
+        self, verb: Callable[[Mapping[str, str]], Awaitable[dict[str, Any]]]
+    ) -> Callable[["Connection", Fields], Awaitable[None]]:
+        async def handle(connection: Connection, fields: Fields) -> None:
+            connection.answer({"status": "0", "out": render(await verb(fields)), "err": ""})
+
+        return handle
+
+    async def _status(self, connection: "Connection", fields: Fields) -> None:
+        connection.answer({"status": "0", "out": render(self.agent.status(fields)), "err": ""})
+
+    async def _hello(self, connection: "Connection", _: Fields) -> None:
+        about = {"pid": os.getpid(), "version": __version__, "protocol": client.PROTOCOL.decode()}
+        connection.answer({"status": "0", "out": json.dumps(about), "err": ""})
+
+    async def _stop(self, connection: "Connection", _: Fields) -> None:
+        connection.answer({"status": "0", "out": "", "err": ""})
+        self._on_stop()
+
+
+class Connection(asyncio.Protocol):
+    """One caller: a request in, an answer out."""
+
+    def __init__(self, door: UnixSocket) -> None:
+        self._door = door
+        self._received = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Lets in the daemon's own user and nobody else."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a stream transport, by construction
+        self._transport = transport
+        try:
+            uid = client.peer_uid(transport.get_extra_info("socket"))
+        except OSError:
+            uid = -1
+        if uid != os.getuid():
+            log.warning("refused a connection of uid %d", uid)
+            transport.abort()
+            return
+        self._door.connections.add(self)
+        self._within(FIRST_BYTE)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Whoever leaves is no longer waited for; the work it shared with others goes on."""
+        self._cancel_deadline()
+        self._door.connections.discard(self)
+        if self.task is not None:
+            self.task.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Collects one request; anything malformed or oversized ends the connection without a word."""
+        if self._transport is None or self._transport.is_closing() or self.task is not None:
+            return
+        if not self._received:
+            self._within(WHOLE_REQUEST)
+        self._received += data
+        if len(self._received) < 4:
+            return
+        size = int.from_bytes(self._received[:4], "big")
+        if not 1 <= size <= client.MAX_REQUEST or len(self._received) > size + 4:
+            self._drop("a malformed frame")
+        elif len(self._received) == size + 4:
+            self._handle(bytes(self._received[4:]))
+
+    def send(self, fields: dict[str, str]) -> None:
+        """One frame to the caller."""
+        if self._transport is not None and not self._transport.is_closing():
+            encoded = {key.encode(): value.encode("utf-8", "surrogateescape") for key, value in fields.items()}
+            self._transport.write(client.frame(encoded))
+
+    def answer(self, fields: dict[str, str]) -> None:
+        """The last frame; then the connection ends, by itself or by the deadline."""
+        self.send(fields)
+        if self._transport is not None:
+            self._transport.close()
+            self._within(ANSWER_TAKEN)
+
+    def _handle(self, payload: bytes) -> None:
+        self._cancel_deadline()
+        try:
+            fields = _decode(payload)
+            if fields["v"] != client.PROTOCOL.decode() and fields["op"] not in ANY_VERSION:
+                self.answer(_other_version(fields["v"]))
+                return
+            operation = self._door.operations[fields["op"]]
+            at_once = self._door.answer_at_once(fields)
+        except (ValueError, KeyError):
+            self._drop("a request that makes no sense")
+            return
+        if at_once is not None:
+            self.answer(at_once)
+        else:
+            self.task = asyncio.ensure_future(self._run(operation, fields))
+
+    async def _run(self, operation: Callable[["Connection", Fields], Awaitable[None]], fields: Fields) -> None:
+        try:
+            await operation(self, fields)
+        except CredhelperError as error:
+            self.answer(failure(error))
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            log.exception("a fault while answering %s", safe(fields["op"]))
+            self.answer(failure(CredhelperError("a fault in the credhelper daemon; its log says more")))
+
+    def _within(self, seconds: float) -> None:
+        self._cancel_deadline()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._drop, "a caller that is too slow")
+
+    def _cancel_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _drop(self, why: str) -> None:
+        log.info("dropped %s", why)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def success(document: str) -> dict[str, str]:
+    """The last frame of a request that went well."""
+    return {"status": "0", "out": document + "\n", "err": ""}
+
+
+def failure(error: CredhelperError) -> dict[str, str]:
+    """The last frame of one that did not, worded for stderr."""
+    lines = [f"credhelper: error: {safe(error.message)}"]
+    if error.hint:
+        lines.append(f"credhelper: hint: {safe(error.hint)}")
+    return {"status": str(error.status), "out": "", "err": "\n".join(lines) + "\n", "code": error.code}
+
+
+def _other_version(theirs: str) -> dict[str, str]:
+    error = UsageError(
+        f"the daemon speaks protocol {client.PROTOCOL.decode()}, this client {safe(theirs)}",
+        hint="credhelper daemon restart",
+    )
+    return failure(error) | {"retry": "1"}
+
+
+def _decode(payload: bytes) -> Fields:
+    fields = {
+        key.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
+        for key, value in client.parse(payload).items()
+    }
+    if fields.keys() - REQUEST_FIELDS:
+        raise ValueError("unknown fields")
+    return fields

@@ -1,0 +1,1 @@
+"""This machine's side of the outside: directories, locks, processes, threads, clocks."""

@@ -1,0 +1,47 @@
+"""A lock between processes: flock on a file beside the data that is never deleted.
+
+flock and not POSIX locks: those vanish when any descriptor of the file is closed. The kernel releases it with the
+process, so nothing is left by a crash.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+class LockBusy(Exception):
+    """Another process holds the lock."""
+
+
+def open_lock_file(path: Path) -> int:
+    """A descriptor of the lock file, made with its directory when missing. Raises OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Takes the lock if it is free; it is held until the descriptor is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]:
+    """Holds the lock at ``path``, waiting for it up to ``seconds``. Blocks its thread. Raises LockBusy, OSError."""
+    descriptor = open_lock_file(path)
+    try:
+        give_up = time.monotonic() + seconds
+        while not try_lock(descriptor):
+            if time.monotonic() >= give_up:
+                raise LockBusy(path.name)
+            select.select([], [], [], pause)  # time.sleep() fails in a process whose clock is being moved
+        yield
+    finally:
+        os.close(descriptor)

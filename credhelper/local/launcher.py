@@ -1,0 +1,55 @@
+"""Starting the daemon behind a client: detached from everything the client's parent may wait for."""
+
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from credhelper.domain.errors import DaemonUnreachable
+from credhelper.local import process
+
+START_SECONDS = 8.0
+
+
+def start_daemon(environment: Mapping[str, str]) -> None:
+    """Starts ``credhelper daemon run`` in a session of its own and waits until it serves, or another one does.
+
+    It inherits neither the caller's descriptors (an SDK waits for the end of a pipe, not of a process) nor its profile
+    and keys. Raises DaemonUnreachable with the daemon's own words.
+    """
+    env = dict(environment)
+    process.forget_callers_choices(env)
+    ready, tell = os.pipe()
+    try:
+        try:
+            subprocess.Popen(
+                [sys.executable, "-Im", "credhelper", "daemon", "run", "--ready-fd", str(tell)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env=env,
+                start_new_session=True,
+                pass_fds=[tell],
+            ).returncode = 0  # it outlives us on purpose: nobody waits for it
+        except OSError as error:
+            raise DaemonUnreachable(f"the daemon could not be started: {error.strerror}") from error
+        finally:
+            os.close(tell)
+        said = _read_all(ready)
+    finally:
+        os.close(ready)
+    if said.strip() != "ready":
+        reason = said.strip() or f"it did not say that it is ready within {START_SECONDS:g} s"
+        raise DaemonUnreachable(f"the daemon could not be started: {reason}", hint="credhelper daemon run")
+
+
+def _read_all(descriptor: int) -> str:
+    said = b""
+    while select.select([descriptor], [], [], START_SECONDS)[0]:
+        chunk = os.read(descriptor, 4096)
+        said += chunk
+        if not chunk or said == b"ready\n":
+            break
+    return said.decode(errors="replace")

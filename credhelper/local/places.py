@@ -1,0 +1,63 @@
+"""Where things lie: the socket, the locks, the client's copy. Never in AWS's own caches, which its tools sweep."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+
+from credhelper import client
+from credhelper.domain.errors import CredhelperError
+
+SOCKET_PATH_LIMIT = 103 if platform.system() == "Darwin" else 107  # bytes, sun_path without its final NUL
+
+
+def environment() -> dict[bytes, bytes]:
+    """This process's environment as the client sees it, with a HOME even where none is set."""
+    found = dict(os.environb)
+    found.setdefault(b"HOME", os.fsencode(Path.home()))
+    return found
+
+
+def socket_path(env: Mapping[bytes, bytes]) -> Path:
+    """The daemon's socket. Raises CredhelperError when the path is too long to bind or not absolute."""
+    found = client.socket_path(dict(env), os.getuid())
+    path = Path(os.fsdecode(found))
+    if not path.is_absolute():
+        raise CredhelperError(f"CREDHELPER_SOCKET is not an absolute path: {path}")
+    if len(found) > SOCKET_PATH_LIMIT:
+        raise CredhelperError(
+            f"the socket's path is longer than {SOCKET_PATH_LIMIT} bytes: {path}",
+            hint="set CREDHELPER_SOCKET to a shorter one, in a directory only you can enter",
+        )
+    return path
+
+
+def state_directory(env: Mapping[bytes, bytes]) -> Path:
+    """Where locks lie (``$XDG_STATE_HOME/credhelper``)."""
+    return Path(os.fsdecode(client.state_directory(dict(env))))
+
+
+def data_directory(env: Mapping[bytes, bytes]) -> Path:
+    """Where the fast client's copy lies (``$XDG_DATA_HOME/credhelper``)."""
+    base = env.get(b"XDG_DATA_HOME", b"")
+    path = base if base.startswith(b"/") else env[b"HOME"] + b"/.local/share"
+    return Path(os.fsdecode(path), "credhelper")
+
+
+def instance_lock(state: Path, socket: Path) -> Path:
+    """The lock of the one daemon that may serve at ``socket``."""
+    return state / f"daemon-{_host()}-{_short_hash(str(socket))}.lock"
+
+
+def refresh_lock(state: Path, session_key: str) -> Path:
+    """The lock of whoever refreshes or writes the token of a session. A home may be shared between hosts."""
+    return state / f"refresh-{_host()}-{_short_hash(session_key)}.lock"
+
+
+def _host() -> str:
+    return platform.node().replace("/", "_") or "localhost"
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]

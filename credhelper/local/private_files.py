@@ -1,0 +1,120 @@
+"""Files that hold secrets: read without trusting them, written whole or not at all.
+
+Anything may lie where a token should: an empty or huge file, a FIFO that blocks whoever opens it, a symbolic link, a
+directory, somebody else's file. Reading refuses all of these within one open().
+"""
+
+import contextlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+LARGEST = 256 * 1024  # bytes; a token file has 3 KB
+
+
+class UnusableFile(Exception):
+    """Something lies at the path that cannot be used; the message says what, without the path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What tells one version of a file from the next without reading it."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size: int
+
+
+def signature(path: Path) -> Signature | None:
+    """The signature of what is at ``path`` itself (a link is not followed), or None when nothing is."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return Signature(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
+
+
+def read(path: Path, *, largest: int = LARGEST) -> bytes | None:
+    """The content of our own regular file at ``path``, None when there is none.
+
+    Never blocks and never follows a link at the last step. Raises UnusableFile.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnusableFile(_why_not_opened(path, error)) from error
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise UnusableFile("not a regular file")
+        if found.st_uid != os.getuid():
+            raise UnusableFile("it belongs to another user")
+        if found.st_size > largest:
+            raise UnusableFile(f"larger than {largest // 1024} KiB")
+        return _read_at_most(descriptor, largest)
+    except OSError as error:
+        raise UnusableFile(error.strerror or "unreadable") from error
+    finally:
+        os.close(descriptor)
+
+
+def _why_not_opened(path: Path, error: OSError) -> str:
+    return "a symbolic link" if path.is_symlink() else (error.strerror or "unreadable")
+
+
+def _read_at_most(descriptor: int, largest: int) -> bytes:
+    content = b""
+    while chunk := os.read(descriptor, largest + 1 - len(content)):
+        content += chunk
+        if len(content) > largest:
+            raise UnusableFile(f"larger than {largest // 1024} KiB")
+    return content
+
+
+def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replaces ``path`` by ``content`` in one step that survives a power cut, readable by the user alone.
+
+    Makes the directory (0700) when it is missing. Whatever is at ``path`` is replaced, not followed; a directory there
+    cannot be: IsADirectoryError. Raises OSError with nothing changed.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            remaining = memoryview(content)
+            while remaining:  # a full disk can make a write short
+                remaining = remaining[os.write(descriptor, remaining) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def remove(path: Path) -> bool:
+    """Removes whatever non-directory is at ``path``; whether there was anything. Raises OSError."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    sync_directory(path.parent)
+    return True
+
+
+def sync_directory(path: Path) -> None:
+    """Makes a rename or removal in ``path`` durable, where the file system can."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot; the change itself is done
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""Blocking work off the event loop, in threads that can be given up.
+
+A thread cannot be cancelled, so an executor's would hold up the end of the process and, once four of them drip, every
+later call. Here each call has a thread of its own, a daemon thread, and a deadline at which nobody waits for it any
+more; each kind of work has its own allowance of calls that run at once.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class DeadlineExceeded(Exception):
+    """The work was not done in time; its thread has been left to itself."""
+
+
+class Workers:
+    """Runs at most ``allowance`` calls of one kind at a time; a call given up on no longer counts."""
+
+    def __init__(self, kind: str, allowance: int) -> None:
+        self._kind = kind
+        self._places = asyncio.Semaphore(allowance)
+
+    async def run(self, seconds: float, work: Callable[[], T]) -> T:
+        """``work()``'s result, or its exception. Waiting for a place counts towards ``seconds``.
+
+        Raises DeadlineExceeded.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._places:
+                return await self._in_thread(work)
+        except TimeoutError:
+            raise DeadlineExceeded(f"no answer within {seconds:g} s") from None
+
+    def _in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+
+        def settle(result: T | None, error: BaseException | None) -> None:
+            if outcome.cancelled():
+                return
+            if error is not None:
+                outcome.set_exception(error)
+            else:
+                outcome.set_result(result)  # type: ignore[arg-type]  # T, when there is no error
+
+        def body() -> None:
+            result, error = None, None
+            try:
+                result = work()
+            except BaseException as raised:  # noqa: BLE001  # it belongs to whoever waits
+                error = raised
+            try:
+                loop.call_soon_threadsafe(settle, result, error)
+            except RuntimeError:
+                return  # the loop has closed: nobody waits any more
+
+        threading.Thread(target=body, name=f"credhelper-{self._kind}", daemon=True).start()
+        return outcome

@@ -1,0 +1,79 @@
+"""`credhelper sandbox run`: a sandbox in the foreground, with all one needs to use it on the screen."""
+
+import signal
+import sys
+import threading
+from types import FrameType
+
+from credhelper.sandbox.server import Sandbox
+
+
+def run(port: int) -> int:
+    """Serve until SIGINT or SIGTERM; 0 picks a free port. Returns the exit status."""
+    try:
+        sandbox = Sandbox(port=port, log=_log)
+    except (OSError, OverflowError) as error:
+        _log(f"credhelper: error: cannot listen on port {port}: {error}")
+        return 1
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with sandbox:
+            print(introduction(sandbox), flush=True)
+            stop.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0
+
+
+def introduction(sandbox: Sandbox) -> str:
+    """What to export, what to put into ~/.aws/config, who can sign in."""
+    exports = "\n".join(f"export {name}={value}" for name, value in sandbox.environment().items())
+    session = (
+        f"[sso-session sandbox]\n"
+        f"sso_start_url = {sandbox.start_url}\n"
+        f"sso_region = {sandbox.region}\n"
+        f"sso_registration_scopes = sso:account:access"
+    )
+    people = "\n".join(f"#   {person.name} / {person.password}" for person in sandbox.directory.people)
+    return "\n\n".join(
+        [
+            f"# An IAM Identity Center at {sandbox.url}. Point the daemon, the AWS CLI and SDKs at it:",
+            exports,
+            "# For ~/.aws/config:",
+            session,
+            *_profiles(sandbox),
+            f"# Who can sign in:\n{people}",
+        ]
+    )
+
+
+def _profiles(sandbox: Sandbox) -> list[str]:
+    """A profile for the first person's first role in each of the accounts they may use."""
+    directory = sandbox.directory
+    person = directory.people[0]
+    profiles: list[str] = []
+    for account in directory.accounts:
+        roles = sorted(
+            given.role_name
+            for given in directory.assignments
+            if given.person == person.name and given.account_id == account.account_id
+        )
+        if roles:
+            profiles.append(
+                f"[profile sandbox-{len(profiles) + 1}]\n"
+                f"sso_session = sandbox\n"
+                f"sso_account_id = {account.account_id}\n"
+                f"sso_role_name = {roles[0]}\n"
+                f"region = {sandbox.region}"
+            )
+    return profiles
+
+
+def _log(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,37 @@
+"""The real clients as fixtures. One that is not at hand skips the test, unless it is required."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import clients
+from .browser import Browser
+
+
+@pytest.fixture
+def aws_cli() -> Path:
+    """The program `aws`, version 2."""
+    return clients.find_aws_cli()
+
+
+@pytest.fixture
+def js_sdk() -> Path:
+    """A directory whose `node_modules` holds the AWS SDK for JavaScript."""
+    return clients.find_js_sdk()
+
+
+@pytest.fixture
+def chromium() -> Iterator[Browser]:
+    """A running chromium with an empty profile."""
+    program, driver = clients.find_chromium()
+    with Browser(program, driver) as browser:
+        yield browser
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> clients.Home:
+    """An isolated home without a configuration."""
+    return clients.Home(tmp_path / "home")
