@@ -122,7 +122,10 @@ class RoleCredentialsCache:
 
     async def _entry(self, role: Role) -> Entry:
         entry = self._valid_entry(role)
-        if entry is not None and self._is_due(entry) is not Freshness.EXPIRED:
+        state = Freshness.EXPIRED if entry is None else self._is_due(entry)
+        if entry is not None and state is Freshness.FRESH:
+            return entry
+        if entry is not None and state is Freshness.STALE:
             return await self._better_or_same(role, entry)
         failure = self._failure(role)
         if failure is not None and self._clock.monotonic() < failure.told_until:
@@ -185,6 +188,8 @@ class RoleCredentialsCache:
         except CredhelperError as error:
             self._note_failure(role, error)
             raise
+        before = self._entries.get(role)
+        entry.last_used_at = before.last_used_at if before else None
         self._entries[role] = entry
         self._failures.pop(role, None)
         return entry

@@ -86,37 +86,34 @@ def _every_session() -> list[dict[str, str]]:
 
 def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
     opener = None if args.no_browser else browser.command(os.environ)
-    fields = selector | {"flow": _flow(args, opener)}
-    if args.force:
-        fields["force"] = "1"
+    reason = None if args.use_device_code else _why_not_here(opener, is_needed=not args.no_browser)
+    flow = Flow.DEVICE_CODE if args.use_device_code or reason else Flow.AUTHORIZATION_CODE
+    fields = selector | {"flow": flow.value} | ({"force": "1"} if args.force else {})
     with closing(daemon_link.stream("login", fields, seconds=EVENT_SECONDS)) as events:
-        shown = None
+        is_first = True
         for text in events:
             event: Event = json.loads(text)
+            if event["event"] == "device_authorization" and reason:
+                speech.note(f"Logging in with a device code, because {reason}.")
             if args.json:
                 speech.result(text)
             else:
-                _show(event, is_new=shown is not None)
-            shown = event
+                _show(event, is_first=is_first)
+            is_first = False
             if opener is not None:
                 _open(opener, event)
     return 0
 
 
-def _flow(args: argparse.Namespace, opener: list[str] | None) -> str:
-    """The flow to ask for, and on stderr why it is not the usual one."""
-    if args.use_device_code:
-        return Flow.DEVICE_CODE
+def _why_not_here(opener: list[str] | None, *, is_needed: bool) -> str | None:
+    """Why the browser of this machine cannot bring the answer back, in words that follow "because"; None if it can."""
+    if opener is None and is_needed and os.environ.get("BROWSER"):
+        return f"no browser can be started: BROWSER={safe(os.environ['BROWSER'])}"
     reason = browser.headless_reason(os.environ)
-    if reason is None and opener is None and not args.no_browser:
-        reason = f"no browser can be started (BROWSER={safe(os.environ.get('BROWSER', ''))})"
-    if reason is None:
-        return Flow.AUTHORIZATION_CODE
-    speech.note(f"Logging in with a device code, because {reason}.")
-    return Flow.DEVICE_CODE
+    return "no browser can be started" if reason is None and opener is None and is_needed else reason
 
 
-def _show(event: Mapping[str, Any], *, is_new: bool) -> None:
+def _show(event: Mapping[str, Any], *, is_first: bool) -> None:
     match event["event"]:
         case "authorize":
             speech.note("To log in, sign in at this address in a browser on this machine:")
@@ -131,7 +128,7 @@ def _show(event: Mapping[str, Any], *, is_new: bool) -> None:
             speech.note(
                 f"Waiting for you to approve it there until {speech.moment(event['expires_at'])}. Ctrl-C gives up."
             )
-        case "logged_in" if is_new:
+        case "logged_in" if not is_first:
             speech.note(f"The token is good until {speech.moment(event['expires_at'])}.")
             speech.result(f"Successfully logged into Start URL: {safe(event['start_url'])}")
         case "logged_in":
