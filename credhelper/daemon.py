@@ -40,6 +40,7 @@ def run(ready: Ready) -> int:
 
 def _run(ready: Ready) -> int:
     os.umask(0o077)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have had SIGTERM blocked
     process.forget_callers_choices(os.environ)
     process.guard_memory()
     process.raise_descriptor_limit()

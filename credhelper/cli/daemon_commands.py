@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import logging
 import os
 import select
 import time
 
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import DaemonUnreachable
-from credhelper.local import file_lock, launcher, places
+from credhelper.local import file_lock, launcher, places, private_directory
 
 STOP_SECONDS = 8.0
 
@@ -31,9 +30,16 @@ def add(commands: options.Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Becomes the daemon."""
-    from credhelper import daemon
+    from credhelper import daemon, log
 
-    _set_up_log(debug=args.debug)
+    if args.ready_fd is not None:
+        # Started by a client, with nobody at its stderr.
+        os.umask(0o077)
+        state = places.state_directory(places.environment())
+        private_directory.ensure(state)
+        log.to_file(places.daemon_log(state), debug=args.debug)
+    elif not args.debug:
+        log.to_stderr(debug=False)
     told: list[str] = []
 
     def ready(text: str) -> None:
@@ -89,13 +95,3 @@ def _wait_until_gone() -> None:
             select.select([], [], [], 0.02)
     finally:
         os.close(descriptor)
-
-
-def _set_up_log(*, debug: bool) -> None:
-    """The package's logger only: botocore's debug output carries tokens."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("credhelper")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG if debug else logging.INFO)
-    logger.propagate = False

@@ -19,10 +19,11 @@ Fields = dict[str, str]
 class Failed(CredhelperError):
     """The daemon's answer is an error; it has worded it already."""
 
-    def __init__(self, status: int, err: str) -> None:
-        super().__init__(err)
+    def __init__(self, status: int, err: str, code: str, message: str) -> None:
+        super().__init__(message)
         self.status = status
         self.err = err
+        self.code = code
 
 
 def ask(op: str, fields: Mapping[str, str], *, start: bool = True, seconds: int = ANSWER_SECONDS) -> str:
@@ -115,7 +116,8 @@ def _silent(seconds: int) -> DaemonUnreachable:
 def _outcome(answer: Mapping[bytes, bytes]) -> str:
     status = int(answer[b"status"])
     if status:
-        raise Failed(status, answer[b"err"].decode("utf-8", "replace"))
+        err, code, message = (answer[key].decode("utf-8", "replace") for key in (b"err", b"code", b"message"))
+        raise Failed(status, err, code, message)
     return answer[b"out"].decode("utf-8", "surrogateescape")
 
 

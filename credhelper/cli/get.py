@@ -6,6 +6,8 @@ import sys
 
 from credhelper import client
 from credhelper.cli import daemon_link, options
+from credhelper.domain.errors import UsageError
+from credhelper.domain.text import safe
 
 
 def add(commands: options.Commands) -> None:
@@ -25,8 +27,18 @@ def add(commands: options.Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the JSON, or says why there is none."""
     if args.percent_encoded_profile is not None:
-        args.profile = os.fsdecode(client.decode_profile(os.fsencode(args.percent_encoded_profile)))
+        args.profile = _decoded(args.percent_encoded_profile)
     document = daemon_link.ask("get", options.role_fields(args), seconds=client.DEADLINE)
     sys.stdout.write(document)
     sys.stdout.flush()
     return 0
+
+
+def _decoded(argument: str) -> str:
+    try:
+        return os.fsdecode(client.decode_profile(os.fsencode(argument)))
+    except ValueError:
+        raise UsageError(
+            f"“{safe(argument)}” is not a percent-encoded profile name",
+            hint="credhelper configure command --profile NAME",
+        ) from None

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from credhelper.cli import browser, daemon_link, options, speech
-from credhelper.domain.errors import UsageError
+from credhelper.domain.errors import CredhelperError, UsageError
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 from credhelper.local import places
@@ -41,6 +41,7 @@ def add_sso(commands: options.Commands) -> None:
         description="Logs in as `aws sso login` does: with the same options, and always anew.",
     )
     _add_flow_options(parser)
+    options.add_aws_cli_habits(parser)
     parser.set_defaults(run=run, all=False, force=True, json=False)
 
 
@@ -89,19 +90,20 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
     reason = None if args.use_device_code else _why_not_here(opener, is_needed=not args.no_browser)
     flow = Flow.DEVICE_CODE if args.use_device_code or reason else Flow.AUTHORIZATION_CODE
     fields = selector | {"flow": flow.value} | ({"force": "1"} if args.force else {})
-    with closing(daemon_link.stream("login", fields, seconds=EVENT_SECONDS)) as events:
-        is_first = True
-        for text in events:
-            event: Event = json.loads(text)
-            if event["event"] == "device_authorization" and reason:
-                speech.note(f"Logging in with a device code, because {reason}.")
-            if args.json:
-                speech.result(text)
-            else:
-                _show(event, is_first=is_first)
-            is_first = False
-            if opener is not None:
-                _open(opener, event)
+    last: Event = {}
+    try:
+        with closing(daemon_link.stream("login", fields, seconds=EVENT_SECONDS)) as events:
+            for text in events:
+                is_first, last = not last, json.loads(text)
+                if last["event"] == "device_authorization" and reason:
+                    speech.note(f"Logging in with a device code, because {reason}.")
+                speech.result(text) if args.json else _show(last, is_first=is_first)
+                if opener is not None:
+                    _open(opener, last)
+    except CredhelperError as error:
+        if args.json and last.get("event") != "failed":
+            speech.result(json.dumps({"event": "failed", "code": error.code, "message": error.message}))
+        raise
     return 0
 
 

@@ -38,6 +38,7 @@ def add_sso(commands: options.Commands) -> None:
         description="Logs out as `aws sso logout` does: out of every session, whatever --profile says, and quietly.",
     )
     options.add_profile(parser)
+    options.add_aws_cli_habits(parser)
     parser.set_defaults(run=run_sso)
 
 

@@ -1,10 +1,12 @@
 """The command line: picks the command, and turns its errors into a message and an exit status."""
 
+import argparse
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
-from credhelper import __version__
+from credhelper import __version__, log
 from credhelper.cli import (
     configure,
     daemon_commands,
@@ -23,8 +25,11 @@ from credhelper.domain.errors import CredhelperError, Interrupted
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status, as in the contract."""
+    args = argparse.Namespace(debug=False)
     try:
-        args = parser().parse_args(argv)
+        parser().parse_args(argv, args)
+        if args.debug:
+            log.to_stderr(debug=True)
         run: Handler = args.run
         return run(args)
     except Failed as failed:
@@ -40,6 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; Python must not complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as fault:  # noqa: BLE001  # the last line: a person gets a sentence, not a traceback
+        if args.debug:
+            traceback.print_exc()
+        hint = None if args.debug else "run it again with --debug to see where"
+        # Its own text stays unsaid: nobody has looked at what may be in it.
+        speech.complain(CredhelperError(f"a fault in credhelper itself ({type(fault).__name__})", hint=hint))
+        return CredhelperError.status
 
 
 def parser() -> Parser:
@@ -51,10 +63,10 @@ def parser() -> Parser:
         " 6 AWS or network failed, 7 no daemon, 8 done in part, 130 interrupted",
     )
     root.add_argument("--version", action="version", version=f"credhelper {__version__}")
-    root.add_argument("--debug", action="store_true", help="say more on stderr; never a secret")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for command in (login, logout, get, status, whoami, configure, daemon_commands, sandbox_commands):
         command.add(commands)
+    sandbox_commands.add_demo(commands)
     sso = commands.add_parser("sso", help="login and logout with `aws sso`'s options and habits")
     sso_commands = sso.add_subparsers(title="commands", metavar="COMMAND", required=True)
     login.add_sso(sso_commands)

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from credhelper.domain.errors import UsageError
 
@@ -11,7 +11,13 @@ Handler = Callable[[argparse.Namespace], int]
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with our words for a wrong command line."""
+    """argparse with our words for a wrong command line, and ``--debug`` wherever one happens to write it."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="say more on stderr; never a secret"
+        )
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
@@ -45,6 +51,14 @@ def add_role(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_aws_cli_habits(parser: argparse.ArgumentParser) -> None:
+    """The AWS CLI's global options that change nothing about a login or logout, for scripts that add them."""
+    for option in ("--region", "--output", "--color", "--query"):
+        parser.add_argument(option, help=argparse.SUPPRESS)
+    for switch in ("--no-cli-pager", "--no-cli-auto-prompt", "--no-paginate"):
+        parser.add_argument(switch, action="store_true", help=argparse.SUPPRESS)
 
 
 def role_fields(args: argparse.Namespace) -> Fields:

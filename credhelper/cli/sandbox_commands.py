@@ -24,3 +24,22 @@ def run_sandbox(args: argparse.Namespace) -> int:
     from credhelper.sandbox import run
 
     return run.run(args.port)
+
+
+def add_demo(commands: options.Commands) -> None:
+    """Adds ``demo``."""
+    parser = commands.add_parser(
+        "demo",
+        help="a tour: log in, use, log out, in a temporary home",
+        description="Shows the whole story against the embedded Identity Center, in a temporary home of its own."
+        " Touches nothing of yours and leaves nothing behind.",
+    )
+    parser.add_argument("--yes", action="store_true", help="approve the login without opening a browser")
+    parser.set_defaults(run=run_demo)
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Runs the tour."""
+    from credhelper import demo
+
+    return demo.run(yes=args.yes)

@@ -231,7 +231,13 @@ def failure(error: CredhelperError) -> dict[str, str]:
     lines = [f"credhelper: error: {safe(error.message)}"]
     if error.hint:
         lines.append(f"credhelper: hint: {safe(error.hint)}")
-    return {"status": str(error.status), "out": "", "err": "\n".join(lines) + "\n", "code": error.code}
+    return {
+        "status": str(error.status),
+        "out": "",
+        "err": "\n".join(lines) + "\n",
+        "code": error.code,
+        "message": safe(error.message),
+    }
 
 
 def _other_version(theirs: str) -> dict[str, str]:

@@ -50,6 +50,11 @@ def instance_lock(state: Path, socket: Path) -> Path:
     return state / f"daemon-{_host()}-{_short_hash(str(socket))}.lock"
 
 
+def daemon_log(state: Path) -> Path:
+    """The log of a daemon that a client has started."""
+    return state / f"daemon-{_host()}.log"
+
+
 def refresh_lock(state: Path, session_key: str) -> Path:
     """The lock of whoever refreshes or writes the token of a session. A home may be shared between hosts."""
     return state / f"refresh-{_host()}-{_short_hash(session_key)}.lock"

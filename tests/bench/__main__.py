@@ -1,0 +1,169 @@
+"""Measures the figures of the README. Times depend on the machine, so nothing here passes or fails by them; what is
+counted (errors, calls to AWS) must be right, or the exit status is 1.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from credhelper import client
+from credhelper.local import installation
+from credhelper.sandbox.lifetimes import Lifetimes
+from credhelper.sandbox.server import Sandbox
+from tests.machine import Machine
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much to do."""
+
+    runs: int
+    parallel: int
+    connections: int
+    starts: int
+
+
+FULL = Sizes(runs=50, parallel=50, connections=1000, starts=10)
+SMOKE = Sizes(runs=5, parallel=5, connections=100, starts=2)
+
+
+def main() -> int:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--smoke", action="store_true", help="a few runs only, to see that it works")
+    sizes = SMOKE if parser.parse_args().smoke else FULL
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}\n")
+    print("| what | figure |\n|---|---|")
+    with Sandbox(lifetimes=Lifetimes(interval=0)) as sandbox, Machine(sandbox) as machine:
+        for what, figure in (
+            ("daemon: start to its first answer, median", starts(machine, sizes.starts)),
+            ("daemon: memory when idle after its start", memory(machine)),
+            *one_client(machine, sizes.runs),
+            many_clients(machine, sizes.parallel),
+            at_once(machine, sandbox, sizes.connections),
+            ("daemon: memory after all of this", memory(machine)),
+        ):
+            print(f"| {what} | {figure} |", flush=True)
+    return 0
+
+
+def starts(machine: Machine, count: int) -> str:
+    """From starting the process to having the answer of a request to it."""
+    took = []
+    for _ in range(count):
+        assert machine.run("daemon", "stop").status == 0
+        started = time.perf_counter()
+        daemon = subprocess.Popen(
+            [sys.executable, "-Im", "credhelper", "daemon", "run"],
+            env=machine.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            try:
+                asyncio.run(_ask(machine.socket, {b"op": b"hello"}))
+                break
+            except OSError:
+                time.sleep(0.001)
+        took.append(time.perf_counter() - started)
+        machine.run("daemon", "stop")
+        daemon.wait()
+    assert machine.run("daemon", "start").status == 0
+    return f"{_ms(statistics.median(took))}"
+
+
+def memory(machine: Machine) -> str:
+    """Resident memory, as the kernel counts it."""
+    status = Path(f"/proc/{machine.daemon_pid()}/status").read_text(encoding="ascii")
+    resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
+    return f"{int(resident) / 1024:.0f} MiB"
+
+
+def one_client(machine: Machine, runs: int) -> list[tuple[str, str]]:
+    """The fast client beside the bare interpreter, interleaved so that both see the same noise."""
+    machine.log_in()
+    line = machine.process_line("dev")
+    bare = [str(installation.base_interpreter()), "-I", "-S", "-c", "pass"]
+    _timed(machine, line)
+    ours, theirs = [], []
+    for _ in range(runs):
+        theirs.append(_timed(machine, bare))
+        ours.append(_timed(machine, line))
+    median, base = statistics.median(ours), statistics.median(theirs)
+    return [
+        (f"bare `python -I -S -c pass`, median of {runs}", _ms(base)),
+        (f"warm fast client, median of {runs} interleaved with it", f"{_ms(median)} ({median / base:.2f} times)"),
+    ]
+
+
+def many_clients(machine: Machine, count: int) -> tuple[str, str]:
+    """Warm fast clients started together, until the last one has ended."""
+    line = machine.process_line("dev")
+    started = time.perf_counter()
+    clients = [
+        subprocess.Popen(line, env=machine.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(count)
+    ]
+    failed = sum(process.wait() != 0 for process in clients)
+    took = time.perf_counter() - started
+    assert failed == 0, f"{failed} of {count} clients failed"
+    return f"{count} warm fast clients at once, all done", _ms(took)
+
+
+def at_once(machine: Machine, sandbox: Sandbox, count: int) -> tuple[str, str]:
+    """Connections opened together that ask for a role nobody has asked for before."""
+    before = sandbox.calls["GetRoleCredentials"]
+    request = {b"op": b"get", b"profile": b"native", b"HOME": os.fsencode(machine.home)}
+
+    async def all_of_them() -> list[float]:
+        return list(await asyncio.gather(*(_ask(machine.socket, request) for _ in range(count))))
+
+    took = sorted(asyncio.run(all_of_them()))
+    calls = sandbox.calls["GetRoleCredentials"] - before
+    assert calls == 1, f"{calls} upstream calls"
+    p99 = took[int(len(took) * 0.99) - 1]
+    return (
+        f"{count} connections at once for a cold role",
+        f"0 errors, {calls} call to AWS, p50 {_ms(statistics.median(took))}, p99 {_ms(p99)}",
+    )
+
+
+async def _ask(socket: Path, fields: dict[bytes, bytes]) -> float:
+    started = time.perf_counter()
+    reader, writer = await asyncio.open_unix_connection(socket)
+    writer.write(client.frame({b"v": client.PROTOCOL} | fields))
+    size = int.from_bytes(await reader.readexactly(4), "big")
+    answer = client.parse(await reader.readexactly(size))
+    writer.close()
+    await writer.wait_closed()
+    assert answer[b"status"] == b"0", answer[b"err"]
+    return time.perf_counter() - started
+
+
+def _timed(machine: Machine, argv: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(argv, env=machine.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+
+
+def _machine() -> str:
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores,"
+        f" {platform.python_implementation()} {platform.python_version()}"
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
