@@ -55,12 +55,8 @@ def _run(ready: Ready) -> int:
             sys.stderr.write(f"credhelper: the daemon is already running (pid {pid})\n")
             ready("ready")
             return 0
-        listener = bind(path)
-        try:
-            asyncio.run(_serve(listener, path, state, Path(os.fsdecode(env[b"HOME"])), ready))
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+        with contextlib.closing(SocketFile(path)) as socket_file:
+            asyncio.run(_serve(socket_file, state, Path(os.fsdecode(env[b"HOME"])), ready))
         return 0
     finally:
         os.close(lock)  # and with it the lock; its file stays
@@ -83,32 +79,67 @@ def _pid_of_winner(path: Path) -> int:
             select.select([], [], [], 0.02)
 
 
-def bind(path: Path) -> socket.socket:
-    """A listening socket at ``path``, 0600 from its first moment. Call under the instance lock only.
+class SocketFile:
+    """The daemon's socket as a name in the file system, which anybody may delete and another daemon may take over.
 
-    What a killed daemon left there is removed: with the lock held, no other one can be listening.
-    Raises CredhelperError.
+    Use under the instance lock only. Listens from the beginning; ``close`` removes the name if it still is ours.
     """
-    try:
-        if stat.S_ISSOCK(os.lstat(path).st_mode):
-            path.unlink()
-    except FileNotFoundError:
-        pass
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listener.bind(os.fspath(path))
-        listener.listen(4096)
-    except OSError as error:
-        listener.close()
-        raise CredhelperError(f"cannot listen at {path}: {error.strerror}") from error
-    finally:
-        os.umask(before)
-    listener.setblocking(False)
-    return listener
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._ours: tuple[int, int] | None = None
+        self.listener = self._bind()
+
+    def listen_again(self) -> None:
+        """Another listener after the name was deleted, directory and all. Raises CredhelperError."""
+        private_directory.ensure(self.path.parent)
+        self.listener = self._bind()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether whoever connects there reaches us. (The kernel does not reuse the number of a bound socket.)"""
+        return self._ours is not None and self._found() == self._ours
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether no socket is there."""
+        return self._found() is None
+
+    def close(self) -> None:
+        """Removes it, unless it has become another daemon's."""
+        if self.is_ours:
+            self.path.unlink()
+
+    def _found(self) -> tuple[int, int] | None:
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if stat.S_ISSOCK(found.st_mode) else None
+
+    def _bind(self) -> socket.socket:
+        """A listening socket, 0600 from its first moment. Raises CredhelperError.
+
+        What a killed daemon left there is removed: with the lock held, no other one can be listening.
+        """
+        if not self.is_missing:
+            self.path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listener.bind(os.fspath(self.path))
+            listener.listen(4096)
+        except OSError as error:
+            listener.close()
+            raise CredhelperError(f"cannot listen at {self.path}: {error.strerror}") from error
+        finally:
+            os.umask(before)
+        listener.setblocking(False)
+        self._ours = self._found()
+        return listener
 
 
-async def _serve(listener: socket.socket, path: Path, state: Path, home: Path, ready: Ready) -> None:
+async def _serve(socket_file: SocketFile, state: Path, home: Path, ready: Ready) -> None:
     from credhelper.agent.agent import Agent
     from credhelper.endpoints.unix_socket import UnixSocket
 
@@ -117,25 +148,29 @@ async def _serve(listener: socket.socket, path: Path, state: Path, home: Path, r
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
     agent = Agent(home, state)
-    agent.introduce(str(path))
+    agent.introduce(str(socket_file.path))
     door = UnixSocket(agent, stopping.set)
-    await door.start(listener)
+    await door.start(socket_file.listener)
     ready("ready")
-    log.info("serving at %s", path)
+    log.info("serving at %s", socket_file.path)
     _keep_client_up_to_date()
     while not stopping.is_set():
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SOCKET_CHECK):
                 await stopping.wait()
-        if not stopping.is_set() and not _is_socket(path):
-            log.warning("the socket %s is gone; listening there again", path)
-            await door.start(bind(path))
+        if stopping.is_set() or socket_file.is_ours:
+            continue
+        if not socket_file.is_missing:  # somebody deleted the lock file, and another daemon could start
+            log.error("the socket %s has become another daemon's; stopping", socket_file.path)
+            break
+        log.warning("the socket %s is gone; listening there again", socket_file.path)
+        try:
+            socket_file.listen_again()
+            await door.start(socket_file.listener)
+        except CredhelperError as error:
+            log.warning("that failed, the next try is in %g s: %s", SOCKET_CHECK, error)
     await door.stop()
     await agent.stop()
-
-
-def _is_socket(path: Path) -> bool:
-    return path.is_socket()
 
 
 def _keep_client_up_to_date() -> None:

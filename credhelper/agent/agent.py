@@ -129,7 +129,9 @@ class Agent:
     def login(self, fields: Fields) -> tuple[Login | None, Event]:
         """The chosen session's login, begun or joined; None with the event to show when there is nothing to do."""
         session = self._session(fields)
-        login = self.logins.join(session, Flow(fields["flow"]), force=fields.get("force") == "1")
+        # As the AWS CLI: a legacy profile logs in with a device code, whatever the caller can do.
+        flow = Flow.DEVICE_CODE if session.name is None else Flow(fields["flow"])
+        login = self.logins.join(session, flow, force=fields.get("force") == "1")
         if login is not None:
             return login, {}
         token = self.tokens.look(session)

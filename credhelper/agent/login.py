@@ -5,6 +5,7 @@ daemon has neither a terminal nor a display.
 """
 
 import asyncio
+import contextlib
 import logging
 import shlex
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -124,6 +125,9 @@ class Login:
             self._fail(error)
         except asyncio.CancelledError:
             self._fail(LoginRequired(f"the login to session “{safe(self.session.label)}” was cancelled"))
+        except Exception:
+            log.exception("a fault during the login to %s", safe(self.session.label))
+            self._fail(CredhelperError("a fault in the credhelper daemon; its log says more"))
 
     def _fail(self, error: CredhelperError) -> None:
         self.error = error
@@ -181,7 +185,14 @@ class Logins:
         """Authorization code with PKCE: the listener is bound before anybody learns the URL."""
         session, proof = login.session, oauth.Proof.new()
         registration = await self._registration(session, login.flow)
-        async with Redirect(proof.state) as redirect:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                redirect = await stack.enter_async_context(Redirect(proof.state))
+            except OSError as error:
+                raise CredhelperError(
+                    f"no port on 127.0.0.1 for the browser to come back to: {error.strerror}",
+                    hint="log in with --use-device-code",
+                ) from error
             url = await self._call(lambda: self._api.authorize_url(session, registration, redirect.uri, proof))
             login.tell({"event": "authorize", "url": url})
             try:
@@ -220,7 +231,8 @@ class Logins:
         """Device code: polls until the person has decided (RFC 8628 section 3.5)."""
         session = login.session
         registration, authorization = await self._device_authorization(session)
-        if not is_https_or_loopback(authorization.verification_uri_complete):
+        addresses = (authorization.verification_uri, authorization.verification_uri_complete)
+        if not all(is_https_or_loopback(address) for address in addresses):
             raise Unavailable("AWS named a verification address that is not https://")
         login.expires_at = authorization.expires_at
         login.tell(
@@ -269,7 +281,7 @@ class Logins:
                         raise
             except (Unavailable, Throttled) as error:
                 log.warning("polling for the login to %s: %s", safe(session.label), error)
-                interval *= 2  # RFC 8628 section 3.5: back off when the connection fails
+                interval = max(interval * 2, 1.0)  # RFC 8628 section 3.5: back off when the connection fails
         raise _too_late(session)
 
     async def _registration(self, session: SsoSession, flow: Flow, *, reuse: bool = True) -> Registration:

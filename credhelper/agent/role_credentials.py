@@ -126,20 +126,26 @@ class RoleCredentialsCache:
         if entry is not None and state is Freshness.FRESH:
             return entry
         if entry is not None and state is Freshness.STALE:
-            return await self._better_or_same(role, entry)
+            return await self._better_or_same(role)
         failure = self._failure(role)
         if failure is not None and self._clock.monotonic() < failure.told_until:
             raise failure.error
         return await self._fetches.join(role, lambda: self._fetch(role))
 
-    async def _better_or_same(self, role: Role, entry: Entry) -> Entry:
-        """Newer credentials if they come soon; else those at hand, which have not expired. Raises RoleNotAssigned."""
+    async def _better_or_same(self, role: Role) -> Entry:
+        """Newer credentials if they come soon; else those at hand, unless they or their login ended meanwhile.
+
+        Raises like ``get``.
+        """
         if self._may_fetch(role):
             flight = self._fetches.start(role, lambda: self._fetch(role))
             await asyncio.wait({flight}, timeout=PATIENCE)
             if flight.done() and isinstance(flight.exception(), RoleNotAssigned):
                 return await flight
-        return self._valid_entry(role) or entry
+        entry = self._valid_entry(role)
+        if entry is not None and self._is_due(entry) is not Freshness.EXPIRED:
+            return entry
+        return await self._entry(role)
 
     def _valid_entry(self, role: Role) -> Entry | None:
         entry = self._entries.get(role)

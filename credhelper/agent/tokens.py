@@ -61,6 +61,8 @@ class _Held:
     """A logout is clearing the files: what is still in them no longer counts."""
     logged_out_access_token: str | None = field(default=None, repr=False)
     """A token that stays logged out even where its file could not be removed."""
+    superseded_access_token: str | None = field(default=None, repr=False)
+    """What the file still holds where ``token`` is newer but could not be written."""
     refused_access_token: str | None = field(default=None, repr=False)
     refused_refresh_token: str | None = field(default=None, repr=False)
     failures: int = 0
@@ -107,6 +109,8 @@ class Tokens:
         held.seen, held.torn_since = seen, None
         if found is not None and found.access_token == held.logged_out_access_token:
             found = None
+        if found is not None and found.access_token == held.superseded_access_token:
+            found = held.token
         if found != held.token:
             self._adopt(held, found)
         return held.token
@@ -143,11 +147,16 @@ class Tokens:
         return token
 
     async def refused(self, session: SsoSession, token: Token, *, may_refresh: bool) -> None:
-        """Notes that the portal refused ``token``, unless another one has come, from the file or by one refresh."""
+        """Notes that the portal refused ``token``, unless another one has come, from the file or by one refresh.
+
+        Raises UpstreamError when whether it can be refreshed cannot be found out now.
+        """
         held = self._of(session)
         if self.look(session) == token and may_refresh and self._can_refresh(held):
             await self._refreshes.join(session.cache_key, lambda: self._refresh(session))
         if self.look(session) == token:
+            if may_refresh and self._can_refresh(held) and held.failure is not None:
+                raise held.failure
             held.refused_access_token = token.access_token
 
     def is_good(self, session: SsoSession) -> bool:
@@ -216,7 +225,7 @@ class Tokens:
         held.epoch += 1
         held.version += 1
         held.failures, held.failure, held.retry_at, held.last_error = 0, None, 0.0, None
-        held.refused_access_token = held.refused_refresh_token = None
+        held.refused_access_token = held.refused_refresh_token = held.superseded_access_token = None
 
     def _abandon_refresh(self, held: _Held) -> None:
         held.abandoned.set()
@@ -275,7 +284,8 @@ class Tokens:
         known, abandoned = held.token, held.abandoned
         if known is None:
             return
-        refresh = Refresh(self.cache, self._api, session, known, self._lock_path(session.cache_key), abandoned)
+        on_file = held.superseded_access_token or known.access_token
+        refresh = Refresh(self.cache, self._api, session, known, on_file, self._lock_path(session.cache_key), abandoned)
         try:
             token = await self._workers.run(REFRESH_DEADLINE, refresh.run)
         except (CredhelperError, DeadlineExceeded, OSError, file_lock.LockBusy) as error:
@@ -286,6 +296,7 @@ class Tokens:
             epoch = held.epoch
             self._adopt(held, token)
             held.epoch = epoch  # the same sign-in, renewed
+            held.superseded_access_token = None if refresh.is_durable else on_file
             log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
     def _note_failure(self, session: SsoSession, held: _Held, known: Token, error: Exception) -> None:
@@ -319,18 +330,21 @@ class Refresh:
         api: IdentityCenter,
         session: SsoSession,
         known: Token,
+        on_file: str,
         lock: Path,
         abandoned: threading.Event,
     ) -> None:
+        self.is_durable = False
         self._cache = cache
         self._api = api
         self._session = session
         self._known = known
+        self._on_file = on_file
         self._lock = lock
         self._abandoned = abandoned
 
     def run(self) -> Token | None:
-        """The renewed token, already durable on disk; None when the file holds another one, or none, by now.
+        """The renewed token, durable unless the disk refuses; None when the file holds another one, or none, by now.
 
         Raises Refused, UpstreamError, OSError, LockBusy.
         """
@@ -357,11 +371,12 @@ class Refresh:
             )
 
     def _store(self, token: Token) -> Token | None:
-        if self._abandoned.is_set():
+        if self._abandoned.is_set() or self._file_has_changed():  # a logout or a login, here or by another program
             return None
         path = self._cache.token_path(self._session)
         try:
             self._cache.save_token(self._session, token)
+            self.is_durable = True
         except OSError as error:
             log.warning("the refreshed token is only in memory: %s: %s", path, error.strerror)
         if self._abandoned.is_set():  # a logout came between the look and the write
@@ -374,7 +389,7 @@ class Refresh:
             found = self._cache.load_token(self._session)
         except UnusableTokenFile:
             return False  # being written, or about to be mended by our own write
-        return found is None or found.access_token != self._known.access_token
+        return found is None or found.access_token != self._on_file
 
 
 @dataclass(frozen=True, slots=True)

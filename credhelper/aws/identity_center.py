@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import botocore.exceptions
 import botocore.session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 from credhelper import __version__
 from credhelper.domain import documents, oauth
@@ -39,7 +40,11 @@ CONNECT_TIMEOUT = 4  # seconds
 READ_TIMEOUT = 6  # seconds between two bytes
 REVOKE_TIMEOUT = 3  # seconds: a logout waits for nobody
 
+UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What botocore's parsers raise over answers that are not of AWS's shape, such as a list where an object belongs."""
+
 DEFAULT_POLLING_INTERVAL = 5.0  # seconds, where the answer names none (RFC 8628 section 3.2)
+LONGEST_POLLING_INTERVAL = 600.0  # seconds; no device code lives longer than that
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ class IdentityCenter:
         return Registration(
             client_id=_text(answer, "clientId"),
             client_secret=_text(answer, "clientSecret"),
-            expires_at=_moment(_number(answer, "clientSecretExpiresAt")),
+            expires_at=_moment(answer, "clientSecretExpiresAt"),
             scopes=scopes,
             grant_types=oauth.AUTHORIZATION_GRANTS if flow is Flow.AUTHORIZATION_CODE else (),
         )
@@ -118,9 +123,9 @@ class IdentityCenter:
             device_code=_text(answer, "deviceCode"),
             user_code=_text(answer, "userCode"),
             verification_uri=uri,
-            verification_uri_complete=answer.get("verificationUriComplete") or uri,
-            expires_at=self._end_of(_number(answer, "expiresIn")),
-            interval=max(float(answer.get("interval") or DEFAULT_POLLING_INTERVAL), 0.0),
+            verification_uri_complete=_optional_text(answer, "verificationUriComplete") or uri,
+            expires_at=self._end_of(answer, "expiresIn"),
+            interval=_interval(answer),
         )
 
     def poll_device(self, session: SsoSession, registration: Registration, device_code: str) -> IssuedToken:
@@ -168,16 +173,16 @@ class IdentityCenter:
             ),
         )
         found = answer.get("roleCredentials")
-        found = found if isinstance(found, Mapping) else {}
+        found = _Answer(found if isinstance(found, Mapping) else {}, answer.place)
         credentials = RoleCredentials(
             access_key_id=_text(found, "accessKeyId"),
             secret_access_key=_text(found, "secretAccessKey"),
             session_token=_text(found, "sessionToken"),
-            expires_at=_moment(_number(found, "expiration") // 1000),
+            expires_at=_moment(found, "expiration", parts_of_a_second=1000),
             obtained_at=self._clock.now(),
         )
         if credentials.expires_at <= credentials.obtained_at:
-            raise Unavailable("the portal answered with credentials that have already expired")
+            raise Unavailable(f"{answer.place} answered with credentials that have already expired")
         return credentials
 
     def revoke(self, region: str, access_token: str) -> None:
@@ -213,11 +218,11 @@ class IdentityCenter:
         )
         return IssuedToken(
             access_token=_text(answer, "accessToken"),
-            expires_at=self._end_of(_number(answer, "expiresIn")),
-            refresh_token=answer.get("refreshToken") or None,
+            expires_at=self._end_of(answer, "expiresIn"),
+            refresh_token=_optional_text(answer, "refreshToken"),
         )
 
-    def _oidc(self, region: str, operation: str, request: dict[str, Any]) -> Mapping[str, Any]:
+    def _oidc(self, region: str, operation: str, request: dict[str, Any]) -> "_Answer":
         return self._call(self._client("sso-oidc", region), operation, request)
 
     def _client(self, service: str, region: str, timeout: int = READ_TIMEOUT) -> Any:
@@ -235,7 +240,7 @@ class IdentityCenter:
         operation: str,
         request: dict[str, Any],
         forbidden: Callable[[str], Exception] | None = None,
-    ) -> Mapping[str, Any]:
+    ) -> "_Answer":
         place = safe(str(client.meta.endpoint_url))
         try:
             answer = getattr(client, operation)(**request)
@@ -243,15 +248,15 @@ class IdentityCenter:
             raise _explain(error, place, forbidden) from None  # its text may repeat what was sent
         except (botocore.exceptions.BotoCoreError, OSError) as error:
             raise Unavailable(f"{place} cannot be reached: {_cause(error)}") from None
-        except ValueError:
+        except UNREADABLE:
             raise Unavailable(f"{place} sent an answer that cannot be read") from None
         return _Answer(answer, place)
 
-    def _end_of(self, seconds: float) -> datetime:
+    def _end_of(self, answer: "_Answer", key: str) -> datetime:
         try:
-            return documents.moment_after(self._clock.now(), seconds)
+            return documents.moment_after(self._clock.now(), _number(answer, key))
         except documents.MalformedDocument as error:
-            raise Unavailable(f"AWS answered with {error}") from None
+            raise Unavailable(f"{answer.place} answered with {error}") from None
 
 
 class _Answer(dict[str, Any]):
@@ -327,30 +332,43 @@ def _retry_after(header: str | None) -> float | None:
         return None
 
 
-def _text(answer: Mapping[str, Any], key: str) -> str:
+def _text(answer: _Answer, key: str) -> str:
     value = answer.get(key)
     if not isinstance(value, str) or not value:
         raise _not_aws(answer, key)
     return value
 
 
-def _number(answer: Mapping[str, Any], key: str) -> float:
+def _optional_text(answer: _Answer, key: str) -> str | None:
+    return _text(answer, key) if answer.get(key) else None
+
+
+def _number(answer: _Answer, key: str) -> float:
     value = answer.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _not_aws(answer, key)
     return value
 
 
-def _moment(epoch_seconds: float) -> datetime:
+def _interval(answer: _Answer) -> float:
+    """Seconds between two polls; 0 is an answer too. One that no clock can count is as good as none."""
+    if answer.get("interval") is None:
+        return DEFAULT_POLLING_INTERVAL
+    interval = _number(answer, "interval")
+    return float(interval) if 0 <= interval <= LONGEST_POLLING_INTERVAL else DEFAULT_POLLING_INTERVAL
+
+
+def _moment(answer: _Answer, key: str, *, parts_of_a_second: int = 1) -> datetime:
     try:
-        return documents.moment_from_epoch(epoch_seconds).astimezone(UTC)
+        return documents.moment_from_epoch(_number(answer, key) // parts_of_a_second)
     except documents.MalformedDocument as error:
-        raise Unavailable(f"AWS answered with {error}") from None
+        raise Unavailable(f"{answer.place} answered with {error}") from None
 
 
-def _not_aws(answer: Mapping[str, Any], key: str) -> UpstreamError:
-    place = getattr(answer, "place", "the portal")
-    return Unavailable(f"{place} gave an answer without {key}, not AWS's: is a captive portal or a proxy in the way?")
+def _not_aws(answer: _Answer, key: str) -> UpstreamError:
+    return Unavailable(
+        f"{answer.place} gave an answer without {key}, not AWS's: is a captive portal or a proxy in the way?"
+    )
 
 
 def _selector(session: SsoSession) -> str:

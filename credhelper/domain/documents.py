@@ -24,13 +24,13 @@ def timestamp(moment: datetime) -> str:
 def parse_timestamp(text: object) -> datetime:
     """Any form some SDK writes: ``Z``, an offset, fractions, the old ``UTC`` suffix; without a zone it is UTC.
 
-    Raises MalformedDocument.
+    Fractions are dropped, as ``timestamp`` does: what is written and read back is equal. Raises MalformedDocument.
     """
     if not isinstance(text, str):
         raise MalformedDocument("a time is not text")
     try:
         moment = datetime.fromisoformat(text.strip().removesuffix("UTC"))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).replace(microsecond=0)
     except (ValueError, OverflowError):
         raise MalformedDocument("a time is not of the form YYYY-MM-DDTHH:MM:SSZ") from None
 

@@ -16,7 +16,8 @@ from typing import Any
 
 from credhelper import __version__, client
 from credhelper.agent.agent import Agent, render
-from credhelper.domain.errors import CredhelperError, UsageError
+from credhelper.domain.errors import CredhelperError, DaemonUnreachable, Unavailable
+from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ BACKLOG = 4096
 FIRST_BYTE = 2.0  # seconds
 WHOLE_REQUEST = 2.0  # seconds from its first byte
 ANSWER_TAKEN = 2.0  # seconds
+REFUSALS_REPORTED_EVERY = 60.0  # seconds
 
 ANY_VERSION = frozenset({"hello", "stop"})
 """What a client of any version may ask: enough to end a daemon that is older or newer than itself."""
@@ -46,6 +48,8 @@ class UnixSocket:
         self.agent = agent
         self._on_stop = on_stop
         self._server: asyncio.Server | None = None
+        self._refused = 0
+        self._next_report = 0.0
         self.connections: set[Connection] = set()
         self.operations: dict[str, Callable[[Connection, Fields], Awaitable[None]]] = {
             "get": self._get,
@@ -74,6 +78,14 @@ class UnixSocket:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
+    def refused(self, uid: int) -> None:
+        """Counts a caller that is another user; the log hears of them once a minute, however often they knock."""
+        self._refused += 1
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_report:
+            log.warning("refused a connection of uid %d; %d such since the start", uid, self._refused)
+            self._next_report = now + REFUSALS_REPORTED_EVERY
+
     def answer_at_once(self, fields: Fields) -> dict[str, str] | None:
         """The answer to a request that takes no waiting; None when it has to be handled by a task."""
         if fields["op"] != "get":
@@ -82,6 +94,9 @@ class UnixSocket:
             document = self.agent.get_at_once(fields)
         except CredhelperError as error:
             return failure(error)
+        except Exception:
+            log.exception("a fault while answering %s", safe(fields["op"]))
+            return _fault()
         return None if document is None else success(document)
 
     async def _get(self, connection: "Connection", fields: Fields) -> None:
@@ -137,7 +152,7 @@ class Connection(asyncio.Protocol):
         except OSError:
             uid = -1
         if uid != os.getuid():
-            log.warning("refused a connection of uid %d", uid)
+            self._door.refused(uid)
             transport.abort()
             return
         self._door.connections.add(self)
@@ -186,10 +201,12 @@ class Connection(asyncio.Protocol):
                 self.answer(_other_version(fields["v"]))
                 return
             operation = self._door.operations[fields["op"]]
-            at_once = self._door.answer_at_once(fields)
+            if fields["op"] == "login":
+                Flow(fields["flow"])
         except (ValueError, KeyError):
             self._drop("a request that makes no sense")
             return
+        at_once = self._door.answer_at_once(fields)
         if at_once is not None:
             self.answer(at_once)
         else:
@@ -204,7 +221,7 @@ class Connection(asyncio.Protocol):
             raise
         except Exception:
             log.exception("a fault while answering %s", safe(fields["op"]))
-            self.answer(failure(CredhelperError("a fault in the credhelper daemon; its log says more")))
+            self.answer(_fault())
 
     def _within(self, seconds: float) -> None:
         self._cancel_deadline()
@@ -228,6 +245,8 @@ def success(document: str) -> dict[str, str]:
 
 def failure(error: CredhelperError) -> dict[str, str]:
     """The last frame of one that did not, worded for stderr."""
+    if type(error) in {CredhelperError, Unavailable}:
+        error = _why_crippled() or error
     lines = [f"credhelper: error: {safe(error.message)}"]
     if error.hint:
         lines.append(f"credhelper: hint: {safe(error.hint)}")
@@ -240,8 +259,25 @@ def failure(error: CredhelperError) -> dict[str, str]:
     }
 
 
+def _why_crippled() -> CredhelperError | None:
+    """The error of a daemon whose installation was deleted under it; None when it is still there.
+
+    Without those files botocore finds neither the shape of a call nor the certificates.
+    """
+    if os.path.exists(__file__):
+        return None
+    return DaemonUnreachable(
+        f"the installation that the daemon runs from is gone: {os.path.dirname(os.path.dirname(__file__))}",
+        hint="credhelper daemon restart",
+    )
+
+
+def _fault() -> dict[str, str]:
+    return failure(CredhelperError("a fault in the credhelper daemon; its log says more"))
+
+
 def _other_version(theirs: str) -> dict[str, str]:
-    error = UsageError(
+    error = DaemonUnreachable(
         f"the daemon speaks protocol {client.PROTOCOL.decode()}, this client {safe(theirs)}",
         hint="credhelper daemon restart",
     )

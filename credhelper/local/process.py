@@ -15,6 +15,7 @@ CREDENTIAL_VARIABLES = (
     "AWS_SECURITY_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
 )
+BEARER_PREFIX = "AWS_BEARER_TOKEN_"  # one for each service that takes API keys
 CHOICE_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 
 
@@ -22,6 +23,8 @@ def forget_callers_choices(environment: MutableMapping[str, str]) -> None:
     """Removes what belongs to one caller: its profile, its files and its keys."""
     for variable in CREDENTIAL_VARIABLES + CHOICE_VARIABLES:
         environment.pop(variable, None)
+    for variable in [name for name in environment if name.startswith(BEARER_PREFIX)]:
+        del environment[variable]
 
 
 def guard_memory() -> None:

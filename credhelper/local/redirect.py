@@ -76,13 +76,15 @@ class Redirect:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._track(self._connections)
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_REQUEST)
-        with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):  # a caller that breaks off is its own loss
-            request = await self._request(connection, reader)
-            if request is not None:
-                status, body = await self._answer(request)
-                writer.write(_response(connection, status, body))
-                await writer.drain()
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):  # who breaks off has only itself to blame
+                request = await self._request(connection, reader)
+                if request is not None:
+                    status, body = await self._answer(request)
+                    writer.write(_response(connection, status, body))
+                    await writer.drain()
+        finally:
+            writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
 
