@@ -146,6 +146,8 @@ def main() -> None:
         _exit(2)
     argument = sys.argv[1].encode("utf-8", "surrogateescape")
     try:
+        if not environ.get(b"HOME"):
+            hand_over(argument)
         connection = connect(socket_path(environ, getuid()), DEADLINE)
         request = {b"v": PROTOCOL, b"op": b"get", b"profile": decode_profile(argument)}
         connection.sendall(frame(request | caller(environ)))
@@ -159,8 +161,11 @@ def main() -> None:
         _exit(7)
     except (OSError, EOFError, ValueError, KeyError):
         hand_over(argument)
-    _write_all(1, out)
-    _write_all(2, err)
+    try:
+        _write_all(1, out)
+        _write_all(2, err)
+    except OSError:
+        _exit(1)
     _exit(status)
 
 

@@ -36,6 +36,9 @@ def run(ready: Ready) -> int:
     except CredhelperError as error:
         ready(error.message)
         raise
+    except OSError as error:
+        ready(f"{error.filename or 'the system'}: {error.strerror}")
+        raise
 
 
 def _run(ready: Ready) -> int:
@@ -50,8 +53,8 @@ def _run(ready: Ready) -> int:
     private_directory.ensure(path.parent)
     lock = file_lock.open_lock_file(places.instance_lock(state, path))
     try:
-        if not file_lock.try_lock(lock):
-            pid = _pid_of_winner(path)
+        pid = _other_daemon(lock, path)
+        if pid is not None:
             sys.stderr.write(f"credhelper: the daemon is already running (pid {pid})\n")
             ready("ready")
             return 0
@@ -62,21 +65,32 @@ def _run(ready: Ready) -> int:
         os.close(lock)  # and with it the lock; its file stays
 
 
-def _pid_of_winner(path: Path) -> int:
-    """The pid of the daemon that holds the lock, once it answers. Raises DaemonUnreachable."""
+def _other_daemon(lock: int, path: Path) -> int | None:
+    """The pid of the daemon that serves at ``path``; None when there is none and we hold the lock.
+
+    Whoever holds the lock must prove that it answers; while it does not, it may be ending, so the lock is tried again.
+    Even with the lock in hand somebody may answer: a daemon with another state directory. Raises DaemonUnreachable.
+    """
     give_up = time.monotonic() + WINNER_SECONDS
     while True:
+        is_ours = file_lock.try_lock(lock)
         try:
-            connection = client.connect(os.fsencode(path), WINNER_SECONDS)
-            with contextlib.closing(connection):
-                connection.sendall(client.frame({b"v": client.PROTOCOL, b"op": b"hello"}))
-                return int(json.loads(client.receive(connection)[b"out"])["pid"])
+            return _pid_of_daemon(path)
         except (OSError, EOFError, ValueError, KeyError) as error:
+            if is_ours:
+                return None
             if time.monotonic() > give_up:
                 raise DaemonUnreachable(
-                    f"another daemon holds the lock for {path} but does not answer: {error}"
+                    f"another daemon holds the lock for {path} but does not answer: {error}",
+                    hint="credhelper daemon restart",
                 ) from error
             select.select([], [], [], 0.02)
+
+
+def _pid_of_daemon(path: Path) -> int:
+    with contextlib.closing(client.connect(os.fsencode(path), 1)) as connection:
+        connection.sendall(client.frame({b"v": client.PROTOCOL, b"op": b"hello"}))
+        return int(json.loads(client.receive(connection)[b"out"])["pid"])
 
 
 class SocketFile:

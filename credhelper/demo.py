@@ -119,7 +119,8 @@ class _Demo:
         person = sandbox.directory.people[0]
         login = subprocess.Popen(
             [*_PROGRAM, "login", "--sso-session", "demo", "--no-browser", "--json"],
-            env=self._environment | {"BROWSER": "-"},  # the browser is ours to open, with the user's own environment
+            env=self._environment
+            | {"BROWSER": sys.executable},  # the browser is ours to open, with the user's own environment
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,

@@ -26,6 +26,7 @@ from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
+    ConfigError,
     CredhelperError,
     DaemonUnreachable,
     LoginRequired,
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 
 GET_DEADLINE = 9.0  # seconds; the contract gives a caller 10, and the answer has to travel
 REVOKE_DEADLINE = 5.0
-SWEEP_DEADLINE = 20.0
+SWEEP_DEADLINE = 8.0
+STOP_PATIENCE = 2.0  # seconds that a stop waits for logouts under way
 MOST_CONFIGURATIONS = 32  # how many pairs of files are remembered
 
 Json = dict[str, Any]
@@ -72,7 +74,8 @@ class Agent:
         self.home = home
         self._clock = clock
         self._api = api or IdentityCenter(clock)
-        self._network = Workers("aws", 16)
+        # Each session has places of its own: one whose region hangs must not hold up the others, nor a login.
+        self._network = Workers("aws", 8)
         self._disk = Workers("disk", 4)
         self._lock_path = lambda key: places.refresh_lock(state_directory, key)
         cache = TokenCache.of_home(home)
@@ -80,6 +83,7 @@ class Agent:
         self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network)
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self._loaded: dict[ConfigPaths, _Loaded] = {}
+        self._logouts: set[asyncio.Task[Json]] = set()
         self._about: Json = {"running": True, "pid": os.getpid(), "version": __version__}
         self._about |= {"started_at": timestamp(clock.now()), "socket": None, "vault": "memory"}
 
@@ -109,9 +113,13 @@ class Agent:
         """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
         role = self._role(fields)
         region = fields.get("region") or self._profile(fields).get("region") or role.session.region
+        if not config_file.is_region(region):
+            raise ConfigError(f"“{safe(region)}” is not a region such as eu-west-1")
         try:
             credentials = await self.roles.credentials(role)
-            identity = await self._network.run(GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials))
+            identity = await self._network.run(
+                GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials), lane="sts"
+            )
         except LoginRequired as error:
             raise self._with_hint(error, fields) from None
         except DeadlineExceeded as error:
@@ -131,20 +139,30 @@ class Agent:
         session = self._session(fields)
         # As the AWS CLI: a legacy profile logs in with a device code, whatever the caller can do.
         flow = Flow.DEVICE_CODE if session.name is None else Flow(fields["flow"])
-        login = self.logins.join(session, flow, force=fields.get("force") == "1")
+        hint = "credhelper login " + self._selector(session, fields)
+        login = self.logins.join(session, flow, force=fields.get("force") == "1", hint=hint)
         if login is not None:
             return login, {}
         token = self.tokens.look(session)
         return None, logged_in(session, token.expires_at if token else self._clock.now())
 
     async def logout(self, fields: Fields) -> Json:
-        """Clears the chosen session, or everything, and revokes it; the contract's receipt."""
+        """Clears the chosen session, or everything, and revokes it; the contract's receipt.
+
+        Goes on to its end when the caller leaves: half a logout is none.
+        """
+        logging_out = asyncio.ensure_future(self._logout(fields))
+        self._logouts.add(logging_out)
+        logging_out.add_done_callback(self._logouts.discard)
+        return await asyncio.shield(logging_out)
+
+    async def _logout(self, fields: Fields) -> Json:
         configuration = self._configuration_for_logout(fields)
         selected = self._session(fields) if self._is_session_chosen(fields) else None
         sessions = [selected] if selected else self._known_sessions(configuration)
         sweep = log_out.Sweep(self.home, configuration, self._lock_path)
-        dropped, still_valid = await self._forget(sessions)
         try:
+            dropped, still_valid = await self._forget(sessions)
             work = sweep.everything if selected is None else partial(sweep.one, selected)
             receipt = await self._disk.run(SWEEP_DEADLINE, work)
         except DeadlineExceeded as error:
@@ -154,9 +172,9 @@ class Agent:
                 self.tokens.reopen(session)
         log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
         for outcome in receipt.outcomes:
-            if outcome.session and outcome.access_token is None:
-                # Its file was torn or gone; memory still knew what to revoke.
-                outcome.access_token = dropped.get(outcome.session.cache_key)
+            if outcome.session is not None:
+                # Memory knows what to revoke also where the file was torn, or older because the disk was full.
+                outcome.access_token = dropped.get(outcome.session.cache_key, outcome.access_token)
         await asyncio.gather(*(self._revoke(outcome) for outcome in receipt.outcomes))
         receipt.still_valid = still_valid
         return receipt.document()
@@ -170,12 +188,20 @@ class Agent:
             role_credentials=self._describe_roles(configuration),
             logins=[_describe_login(login) for login in self.logins.under_way()],
         )
-        chosen = self.tokens.describe(self._session(fields)).state if self._is_session_chosen(fields) else None
-        return {"status": found, "chosen": chosen, "mistakes": mistakes}
+        chosen = None
+        if self._is_session_chosen(fields):
+            try:
+                chosen = self.tokens.describe(self._session(fields)).state
+            except CredhelperError as mistake:
+                chosen = "unusable"
+                mistakes.append(mistake.message)
+        return {"status": found, "chosen": chosen, "mistakes": list(dict.fromkeys(mistakes))}
 
     async def stop(self) -> None:
         """Ends everything under way."""
         await self.logins.stop()
+        if self._logouts:
+            await asyncio.wait(self._logouts, timeout=STOP_PATIENCE)
         await self.roles.stop()
         await self.tokens.stop()
 
@@ -217,8 +243,15 @@ class Agent:
         """Completes the hint of a legacy session, which can be named by a profile only."""
         if error.hint is not None:
             return error
-        command = "credhelper login --profile " + shlex.quote(self._profile_name(fields) or "")
-        return LoginRequired(error.message, hint=command)
+        return LoginRequired(
+            error.message, hint="credhelper login --profile " + shlex.quote(self._profile_name(fields) or "")
+        )
+
+    def _selector(self, session: SsoSession, fields: Fields) -> str:
+        """The option that names a session: a legacy one has no name of its own."""
+        if session.name is not None:
+            return "--sso-session " + shlex.quote(session.name)
+        return "--profile " + shlex.quote(self._profile_name(fields) or "")
 
     def _configuration(self, fields: Fields) -> Configuration:
         """The caller's files, read again when their signatures changed. Raises ConfigError."""
@@ -230,7 +263,7 @@ class Agent:
         if loaded is None or loaded.signatures != signatures:
             loaded = self._load(paths, signatures)
         if isinstance(loaded.outcome, CredhelperError):
-            raise loaded.outcome
+            raise loaded.outcome.with_traceback(None)  # raised again and again, it would collect tracebacks
         return loaded.outcome
 
     def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
@@ -241,8 +274,10 @@ class Agent:
             outcome: Configuration | CredhelperError = config_file.load(paths)
         except CredhelperError as error:
             outcome = error
-        self._loaded[paths] = _Loaded(signatures, outcome)
-        return self._loaded[paths]
+        loaded = _Loaded(signatures, outcome)
+        if not (isinstance(outcome, CredhelperError) and isinstance(outcome.__cause__, OSError)):
+            self._loaded[paths] = loaded  # an unreadable file may be readable the next time, unchanged
+        return loaded
 
     def _configuration_for_status(self, fields: Fields) -> tuple[Configuration, list[str]]:
         """A broken file or section is told, and spoils nothing else."""
@@ -289,12 +324,11 @@ class Agent:
             handed_out += self.roles.forget(session.cache_key)
         for session in sessions:
             await self.logins.cancel(session)
-        now = self._clock.now()
-        return dropped, [_still_valid(role, found) for role, found in handed_out if found.expires_at > now]
+        return dropped, [_still_valid(role, credentials) for role, credentials in handed_out]
 
     async def _revoke(self, outcome: log_out.Outcome) -> None:
         try:
-            await self._network.run(REVOKE_DEADLINE, lambda: log_out.revoke(self._api, outcome))
+            await self._network.run(REVOKE_DEADLINE, lambda: log_out.revoke(self._api, outcome), lane="revoke")
         except DeadlineExceeded as error:
             outcome.revoked, outcome.error = False, f"the portal gave {error}"
 

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import shlex
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from credhelper.domain.freshness import REGISTRATION_WINDOW
 from credhelper.domain.model import DeviceAuthorization, Flow, IssuedToken, Registration, SsoSession, Token
 from credhelper.domain.text import safe
 from credhelper.domain.urls import is_https_or_loopback
-from credhelper.local import file_lock
+from credhelper.local import file_lock, private_files
 from credhelper.local.clock import Clock
 from credhelper.local.redirect import Redirect
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -43,7 +44,12 @@ AUTHORIZATION_TIME = timedelta(minutes=10)
 """How long a person has to sign in in the browser, second factors included (the AWS CLI gives the same)."""
 
 CALL_DEADLINE = 10.0  # seconds
+KEEP_DEADLINE = 20.0  # seconds for a token that has been granted: nobody wants to lose it
+LONGEST_BACK_OFF = 15.0  # seconds between two polls while the connection fails
 LOCK_PATIENCE = 8.0  # seconds a finished login waits for a refresh in another process to end
+
+FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientException"})
+"""The server does not know the cached registration (any more): a new one helps."""
 
 SUCCESS = (
     "You are logged in",
@@ -59,9 +65,13 @@ FAILED = ("The login failed", "Your terminal says why. You may close this tab.")
 class Login:
     """One login under way, or ended; ``events`` is what everyone who follows it is shown."""
 
-    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime) -> None:
+    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime, hint: str) -> None:
         self.session = session
         self.flow = flow
+        self.hint = hint
+        """The command that starts it again."""
+        self.abandoned = threading.Event()
+        """Tells work in its thread, which cannot be cancelled, that its result is no longer wanted."""
         self.started_at = started_at
         self.expires_at = started_at + AUTHORIZATION_TIME
         self.events: list[Event] = []
@@ -70,7 +80,7 @@ class Login:
         self._followers = 0
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, work: Callable[["Login"], Awaitable[IssuedToken]]) -> None:
+    def begin(self, work: Callable[["Login"], Awaitable[Token]]) -> None:
         """Starts the flow."""
         self._task = asyncio.ensure_future(self._run(work))
 
@@ -106,6 +116,7 @@ class Login:
     async def cancel(self) -> None:
         """Ends the flow if it is still under way."""
         if self._task is not None and not self._task.done():
+            self.abandoned.set()
             self._task.cancel()
             await asyncio.wait({self._task})
 
@@ -117,14 +128,14 @@ class Login:
         finally:
             waiting.cancel()
 
-    async def _run(self, work: Callable[["Login"], Awaitable[IssuedToken]]) -> None:
+    async def _run(self, work: Callable[["Login"], Awaitable[Token]]) -> None:
         try:
-            issued = await work(self)
-            self.tell(logged_in(self.session, issued.expires_at))
+            token = await work(self)
+            self.tell(logged_in(self.session, token.expires_at))
         except CredhelperError as error:
             self._fail(error)
         except asyncio.CancelledError:
-            self._fail(LoginRequired(f"the login to session “{safe(self.session.label)}” was cancelled"))
+            self._fail(_cancelled(self))
         except Exception:
             log.exception("a fault during the login to %s", safe(self.session.label))
             self._fail(CredhelperError("a fault in the credhelper daemon; its log says more"))
@@ -154,14 +165,14 @@ class Logins:
         self._sleep = sleep
         self._under_way: dict[str, Login] = {}
 
-    def join(self, session: SsoSession, flow: Flow, *, force: bool) -> Login | None:
+    def join(self, session: SsoSession, flow: Flow, *, force: bool, hint: str) -> Login | None:
         """The session's login, begun now unless one is under way; None when the session is good and not forced."""
         login = self._under_way.get(session.cache_key)
         if login is not None and not login.has_ended:
             return login
         if not force and self._tokens.is_good(session):
             return None
-        login = Login(session, flow, self._clock.now())
+        login = Login(session, flow, self._clock.now(), hint)
         self._under_way[session.cache_key] = login
         login.begin(self._by_code if flow is Flow.AUTHORIZATION_CODE else self._by_device)
         return login
@@ -178,31 +189,24 @@ class Logins:
 
     async def stop(self) -> None:
         """Ends every login."""
-        for login in self.under_way():
-            await login.cancel()
+        await asyncio.gather(*(login.cancel() for login in self.under_way()))
 
-    async def _by_code(self, login: Login) -> IssuedToken:
+    async def _by_code(self, login: Login) -> Token:
         """Authorization code with PKCE: the listener is bound before anybody learns the URL."""
         session, proof = login.session, oauth.Proof.new()
-        registration = await self._registration(session, login.flow)
-        async with contextlib.AsyncExitStack() as stack:
-            try:
-                redirect = await stack.enter_async_context(Redirect(proof.state))
-            except OSError as error:
-                raise CredhelperError(
-                    f"no port on 127.0.0.1 for the browser to come back to: {error.strerror}",
-                    hint="log in with --use-device-code",
-                ) from error
+        registration = await self._registration(login)
+        async with Redirect(proof.state) as redirect:
             url = await self._call(lambda: self._api.authorize_url(session, registration, redirect.uri, proof))
             login.tell({"event": "authorize", "url": url})
             try:
                 code = await self._code(login, redirect)
-                issued = await self._call(
+                token = await self._obtain_and_keep(
+                    login,
+                    registration,
                     lambda: self._api.exchange_code(
                         session, registration, code=code, redirect_uri=redirect.uri, proof=proof
-                    )
+                    ),
                 )
-                await self._keep(session, registration, issued)
             except LoginDenied:
                 redirect.conclude(*DENIED)
                 raise
@@ -210,29 +214,30 @@ class Logins:
                 redirect.conclude(*FAILED)
                 raise
             redirect.conclude(*SUCCESS)
-            return issued
+            return token
 
     async def _code(self, login: Login, redirect: Redirect) -> str:
         try:
             async with asyncio.timeout(AUTHORIZATION_TIME.total_seconds()):
                 callback = await redirect.callback()
         except TimeoutError:
-            raise _too_late(login.session) from None
+            self._forget_registration(login)
+            raise _too_late(login) from None
+        except asyncio.CancelledError:
+            self._forget_registration(login)
+            raise
         if callback.error == "access_denied":
-            raise _denied(login.session)
+            raise _denied(login)
         if callback.code is None:
-            raise Refused(
-                f"the sign-in page ended the login: {safe(callback.error or 'unknown error')}",
-                reason="authorize",
-            )
+            why = safe(callback.error or "unknown error")
+            raise Refused(f"the sign-in page ended the login: {why}", reason="authorize")
         return callback.code
 
-    async def _by_device(self, login: Login) -> IssuedToken:
+    async def _by_device(self, login: Login) -> Token:
         """Device code: polls until the person has decided (RFC 8628 section 3.5)."""
-        session = login.session
-        registration, authorization = await self._device_authorization(session)
+        registration, authorization = await self._device_authorization(login)
         addresses = (authorization.verification_uri, authorization.verification_uri_complete)
-        if not all(is_https_or_loopback(address) for address in addresses):
+        if not all(map(is_https_or_loopback, addresses)):
             raise Unavailable("AWS named a verification address that is not https://")
         login.expires_at = authorization.expires_at
         login.tell(
@@ -244,97 +249,151 @@ class Logins:
                 "expires_at": timestamp(authorization.expires_at),
             }
         )
-        issued = await self._polled(session, registration, authorization)
-        await self._keep(session, registration, issued)
-        return issued
+        return await self._poll(login, registration, authorization)
 
-    async def _device_authorization(self, session: SsoSession) -> tuple[Registration, DeviceAuthorization]:
-        registration = await self._registration(session, Flow.DEVICE_CODE)
+    async def _device_authorization(self, login: Login) -> tuple[Registration, DeviceAuthorization]:
+        session = login.session
+        registration = await self._registration(login)
         try:
             return registration, await self._call(lambda: self._api.start_device_authorization(session, registration))
         except Refused as error:
-            if error.reason != "InvalidClientException":
+            if error.reason not in FORGOTTEN_CLIENT:
                 raise
-        # The server has forgotten the cached registration.
-        fresh = await self._registration(session, Flow.DEVICE_CODE, reuse=False)
+        fresh = await self._registration(login, reuse=False)
         return fresh, await self._call(lambda: self._api.start_device_authorization(session, fresh))
 
-    async def _polled(
-        self, session: SsoSession, registration: Registration, authorization: DeviceAuthorization
-    ) -> IssuedToken:
-        interval = authorization.interval
+    async def _poll(self, login: Login, registration: Registration, authorization: DeviceAuthorization) -> Token:
+        session, interval = login.session, authorization.interval
+        pause = interval
         while self._clock.now() < authorization.expires_at:
-            await self._sleep(interval)
+            await self._sleep(pause)
             try:
-                return await self._call(lambda: self._api.poll_device(session, registration, authorization.device_code))
+                return await self._obtain_and_keep(
+                    login,
+                    registration,
+                    lambda: self._api.poll_device(session, registration, authorization.device_code),
+                )
             except Refused as error:
                 match oauth.after_poll(error.reason):
                     case oauth.Poll.AGAIN:
-                        continue
+                        pause = interval
                     case oauth.Poll.SLOWER:
-                        interval += oauth.SLOW_DOWN_STEP
+                        pause = interval = interval + oauth.SLOW_DOWN_STEP
                     case oauth.Poll.DENIED:
-                        raise _denied(session) from None
+                        raise _denied(login) from None
                     case oauth.Poll.TOO_LATE:
                         break
                     case oauth.Poll.FAILED:
                         raise
             except (Unavailable, Throttled) as error:
                 log.warning("polling for the login to %s: %s", safe(session.label), error)
-                interval = max(interval * 2, 1.0)  # RFC 8628 section 3.5: back off when the connection fails
-        raise _too_late(session)
+                pause = max(interval, min(pause * 2, LONGEST_BACK_OFF))  # RFC 8628 section 3.5: exponential
+        raise _too_late(login)
 
-    async def _registration(self, session: SsoSession, flow: Flow, *, reuse: bool = True) -> Registration:
-        cache = self._tokens.cache
+    async def _registration(self, login: Login, *, reuse: bool = True) -> Registration:
+        cache, session = self._tokens.cache, login.session
 
         def find_or_register() -> Registration:
             found = cache.load_registration(session) if reuse else None
-            if found and found.flow is flow and found.expires_at - self._clock.now() >= REGISTRATION_WINDOW:
+            if found and found.flow is login.flow and found.expires_at - self._clock.now() >= REGISTRATION_WINDOW:
                 return found
-            made = self._api.register_client(session, flow)
+            made = self._api.register_client(session, login.flow)
+            if login.abandoned.is_set():
+                return made
+            path = cache.registration_path(session)
             try:
                 cache.save_registration(session, made)
             except OSError as error:
-                path = cache.registration_path(session)
                 log.warning("the client registration could not be kept: %s: %s", path, error.strerror)
+            if login.abandoned.is_set():  # a logout came between the look and the write
+                private_files.remove(path)
             return made
 
         return await self._call(find_or_register)
 
-    async def _keep(self, session: SsoSession, registration: Registration, issued: IssuedToken) -> None:
-        """Makes the token durable, then takes it over."""
-        token = Token(
-            access_token=issued.access_token,
-            expires_at=issued.expires_at,
-            start_url=session.start_url,
-            region=session.region,
-            refresh_token=issued.refresh_token,
-            client_id=registration.client_id,
-            client_secret=registration.client_secret,
-            registration_expires_at=registration.expires_at,
-        )
-        path = self._tokens.cache.token_path(session)
+    def _forget_registration(self, login: Login) -> None:
+        """Nobody came back from the sign-in page: perhaps it no longer knows our client, which only the person saw."""
+        path = self._tokens.cache.registration_path(login.session)
+        with contextlib.suppress(OSError):
+            private_files.remove(path)
 
-        def save() -> None:
-            with file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE):
-                self._tokens.cache.save_token(session, token)
+    async def _obtain_and_keep(
+        self, login: Login, registration: Registration, obtain: Callable[[], IssuedToken]
+    ) -> Token:
+        """Obtains the token and makes it durable, then takes it over.
+
+        All in one piece of blocking work: a login that is given up in the middle, by a logout perhaps, must neither
+        leave a token behind nor a sign-in that nobody knows of.
+        """
+        session = login.session
+
+        def work() -> Token | None:
+            token = _token(session, registration, obtain())
+            try:
+                is_kept = self._keep(login, token)
+            except BaseException:
+                self._revoke(session, token)
+                raise
+            if not is_kept:
+                self._revoke(session, token)
+            return token if is_kept else None
 
         try:
-            await self._call(save)
+            token = await self._workers.run(KEEP_DEADLINE, work, lane="login")
+        except DeadlineExceeded as error:
+            login.abandoned.set()
+            raise Unavailable(f"IAM Identity Center gave {error}") from None
+        except Refused as error:
+            if error.reason in FORGOTTEN_CLIENT:
+                self._forget_registration(login)
+            raise
+        if token is None:
+            raise _cancelled(login)
+        self._tokens.adopt_login(session, token)
+        return token
+
+    def _keep(self, login: Login, token: Token) -> bool:
+        """Writes the token; whether it is still wanted. Blocking. Raises CredhelperError."""
+        session = login.session
+        path = self._tokens.cache.token_path(session)
+        try:
+            with file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE):
+                if not login.abandoned.is_set():
+                    self._tokens.cache.save_token(session, token)
+                    if login.abandoned.is_set():
+                        private_files.remove(path)
         except file_lock.LockBusy:
             raise CredhelperError(f"{path}: another process has been refreshing the token for too long") from None
         except OSError as error:
             raise CredhelperError(
-                f"the token cannot be written: {path}: {error.strerror}",
-                hint=f"ls -ld {shlex.quote(str(path))}",
+                f"the token cannot be written: {path}: {error.strerror}", hint=f"ls -ld {shlex.quote(str(path))}"
             ) from error
-        self._tokens.adopt_login(session, token)
+        return not login.abandoned.is_set()
+
+    def _revoke(self, session: SsoSession, token: Token) -> None:
+        try:
+            self._api.revoke(session.region, token.access_token)
+        except CredhelperError as error:
+            log.warning("a login that was given up could not be ended at the portal: %s", error)
 
     async def _call(self, work: Callable[[], T]) -> T:
         try:
-            return await self._workers.run(CALL_DEADLINE, work)
+            return await self._workers.run(CALL_DEADLINE, work, lane="login")
         except DeadlineExceeded as error:
             raise Unavailable(f"IAM Identity Center gave {error}") from None
+
+
+def _token(session: SsoSession, registration: Registration, issued: IssuedToken) -> Token:
+    return Token(
+        access_token=issued.access_token,
+        expires_at=issued.expires_at,
+        start_url=session.start_url,
+        region=session.region,
+        refresh_token=issued.refresh_token,
+        client_id=registration.client_id,
+        client_secret=registration.client_secret,
+        registration_expires_at=registration.expires_at,
+    )
 
 
 def logged_in(session: SsoSession, expires_at: datetime) -> Event:
@@ -347,9 +406,13 @@ def logged_in(session: SsoSession, expires_at: datetime) -> Event:
     }
 
 
-def _denied(session: SsoSession) -> LoginDenied:
-    return LoginDenied(f"the login to session “{safe(session.label)}” was denied in the browser")
+def _denied(login: Login) -> LoginDenied:
+    return LoginDenied(f"the login to session “{safe(login.session.label)}” was denied in the browser", hint=login.hint)
 
 
-def _too_late(session: SsoSession) -> LoginRequired:
-    return LoginRequired(f"nobody approved the login to session “{safe(session.label)}” in time")
+def _too_late(login: Login) -> LoginRequired:
+    return LoginRequired(f"nobody approved the login to session “{safe(login.session.label)}” in time", hint=login.hint)
+
+
+def _cancelled(login: Login) -> LoginRequired:
+    return LoginRequired(f"the login to session “{safe(login.session.label)}” was cancelled", hint=login.hint)

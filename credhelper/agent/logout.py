@@ -7,23 +7,26 @@ import contextlib
 import logging
 import os
 import re
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from credhelper.aws.config_file import Configuration
+from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain import documents
-from credhelper.domain.errors import UpstreamError
+from credhelper.domain.errors import ConfigError, UpstreamError
 from credhelper.domain.model import SsoSession
 from credhelper.local import file_lock, private_files
 
 log = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 1.0  # seconds: a refresh that hangs must not hold up a logout; it looks again before it writes
+LARGEST = 4 * 1024**2  # bytes
+SECRETS = frozenset({"accessToken", "clientSecret", "Credentials"})
+"""Keys of the documents of the two caches that hold something secret."""
+
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 
 Json = dict[str, Any]
@@ -83,6 +86,7 @@ class Sweep:
         self._configuration = configuration
         self._lock_path = lock_path
         self._receipt = Receipt()
+        self._handled: set[Path] = set()
 
     def one(self, session: SsoSession) -> Receipt:
         """Clears what belongs to ``session``."""
@@ -94,6 +98,7 @@ class Sweep:
             path = self._role_cache / name
             if private_files.signature(path) is not None:
                 self._remove(path)
+        self._clear_assumed_roles(session)
         return self._receipt
 
     def everything(self) -> Receipt:
@@ -107,6 +112,7 @@ class Sweep:
         for path, document in _documents(self._role_cache):
             if document.get("ProviderType") == "sso":
                 self._remove(path)
+        self._clear_assumed_roles(None)
         return self._receipt
 
     def _clear_token(self, session: SsoSession) -> Outcome:
@@ -117,11 +123,13 @@ class Sweep:
                 return outcome
             _take_aside(outcome, _read_object(path) or {})
             outcome.token = "deleted" if self._remove(path) else "kept"
+            for torn in self._cache.temporaries(path):
+                self._remove(torn)
         return outcome
 
     def _clear_unknown_tokens(self) -> Iterator[Outcome]:
         for path, document in _documents(self._cache.directory):
-            if "accessToken" in document:
+            if "accessToken" in document and path not in self._handled:
                 start_url = document.get("startUrl")
                 outcome = Outcome(None, start_url if isinstance(start_url, str) else None)
                 _take_aside(outcome, document)
@@ -129,17 +137,34 @@ class Sweep:
                 yield outcome
 
     def _clear_registrations(self, client_ids: set[str | None], sessions: list[SsoSession]) -> None:
-        known = {documents.registration_file_name(session) for session in sessions}
+        """By name those of ``sessions``, whatever is in them; by content those that share a client id."""
+        for path in {self._cache.registration_path(session) for session in sessions}:
+            for found in (path, *self._cache.temporaries(path)):
+                if private_files.signature(found) is not None:
+                    self._remove(found)
         for path, document in _documents(self._cache.directory):
             is_registration = "clientSecret" in document and "accessToken" not in document
             client_id = document.get("clientId")
-            if path.name in known or (is_registration and client_id is not None and client_id in client_ids):
+            if is_registration and path not in self._handled and client_id is not None and client_id in client_ids:
+                self._remove(path)
+
+    def _clear_assumed_roles(self, session: SsoSession | None) -> None:
+        """The AWS CLI's AssumeRole entries: of ``session`` by its profiles, or all that no other source explains."""
+        sources = assume_role_sources(self._configuration)
+        for path, document in _documents(self._role_cache):
+            explained_by = sources.get(path.name, set())
+            is_attributed = session is None or session in explained_by
+            if "AssumedRoleUser" in document and is_attributed and None not in explained_by:
                 self._remove(path)
 
     def _remove(self, path: Path) -> bool:
+        self._handled.add(path)
+        target = path.resolve() if path.is_symlink() and SECRETS & (_read_object(path) or {}).keys() else None
         try:
             if private_files.remove(path):
                 self._receipt.removed.append(path)
+                if target is not None:
+                    self._receipt.left.append((target, f"only the link to it was removed: {path}"))
         except OSError as error:
             self._receipt.left.append((path, error.strerror or type(error).__name__))
             return False
@@ -154,6 +179,32 @@ class Sweep:
             except (OSError, file_lock.LockBusy) as error:
                 log.warning("logging out without the refresh lock: %s", error)
             yield
+
+
+def assume_role_sources(configuration: Configuration) -> dict[str, set[SsoSession | None]]:
+    """File names of the AssumeRole entries that profiles explain, with where the credentials came from: a session,
+    or None for a source that is not IAM Identity Center.
+    """
+    found: dict[str, set[SsoSession | None]] = {}
+    for name, keys in configuration.profiles.items():
+        if "role_arn" in keys:
+            with contextlib.suppress(ConfigError):  # a chain that leads nowhere explains nothing
+                source = _end_of_chain(configuration, name)
+                found.setdefault(documents.assume_role_cache_file_name(keys), set()).add(source)
+    return found
+
+
+def _end_of_chain(configuration: Configuration, name: str) -> SsoSession | None:
+    passed = set()
+    keys = configuration.profile(name)
+    while "role_arn" in keys:
+        if name in passed or "source_profile" not in keys or "web_identity_token_file" in keys:
+            return None  # a profile that names itself has keys of its own
+        passed.add(name)
+        name = keys["source_profile"]
+        keys = configuration.profile(name)
+    is_of_identity_center = any(key.startswith((NATIVE_PREFIX, ADOPTED_PREFIX)) for key in keys)
+    return configuration.session_of(name) if is_of_identity_center else None
 
 
 def revoke(api: IdentityCenter, outcome: Outcome) -> None:
@@ -181,7 +232,7 @@ def _take_aside(outcome: Outcome, document: Json) -> None:
 
 
 def _documents(directory: Path) -> Iterator[tuple[Path, Json]]:
-    """Every JSON object among the regular files of ``directory``, whatever their names, as ``aws sso logout`` looks."""
+    """Every JSON object among the files of ``directory``, whatever their names, as ``aws sso logout`` looks."""
     try:
         names = sorted(os.listdir(directory))
     except OSError:
@@ -194,10 +245,9 @@ def _documents(directory: Path) -> Iterator[tuple[Path, Json]]:
 
 
 def _read_object(path: Path) -> Json | None:
+    """The object in a file, also behind a link, and of any size a person might have made it: all of it is to go."""
     try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):
-            return None
-        content = private_files.read(path)
+        content = private_files.read(path, largest=LARGEST, follow_link=True)
         return None if content is None else documents.parse_object(content)
-    except (OSError, private_files.UnusableFile, documents.MalformedDocument):
+    except (private_files.UnusableFile, documents.MalformedDocument):
         return None

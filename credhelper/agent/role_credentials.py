@@ -72,6 +72,8 @@ class RoleCredentialsCache:
         self._entries: dict[Role, Entry] = {}
         self._failures: dict[Role, _Failure] = {}
         self._fetches: Flights[Role, Entry] = Flights()
+        self._handed_out: dict[Role, RoleCredentials] = {}
+        """What AWS still honours, whoever logs out: the latest of each role, also after it was dropped here."""
 
     def hit(self, role: Role) -> str | None:
         """The role's ``credential_process`` document if it can be answered at once; None when it takes a fetch.
@@ -86,23 +88,24 @@ class RoleCredentialsCache:
             if self._is_below_sdk_window(entry) and self._may_fetch(role):
                 return None
             self._fetch_behind(role)
-        return self._hand_out(entry)
+        return self._hand_out(role, entry)
 
     async def get(self, role: Role) -> str:
         """The role's ``credential_process`` document. Raises LoginRequired, RoleNotAssigned, UpstreamError."""
-        return self._hand_out(await self._entry(role))
+        return self._hand_out(role, await self._entry(role))
 
     async def credentials(self, role: Role) -> RoleCredentials:
         """The role's credentials themselves, for calls of our own."""
         return (await self._entry(role)).credentials
 
     def forget(self, session_key: str) -> list[tuple[Role, RoleCredentials]]:
-        """Drops a session's credentials and failures; returns those that had been handed out."""
+        """Drops a session's credentials and failures; returns those handed out that have not expired."""
         self._failures = {r: f for r, f in self._failures.items() if r.session.cache_key != session_key}
-        dropped = [(role, entry) for role, entry in self._entries.items() if role.session.cache_key == session_key]
-        for role, _ in dropped:
-            del self._entries[role]
-        return [(role, entry.credentials) for role, entry in dropped if entry.last_used_at]
+        self._entries = {r: e for r, e in self._entries.items() if r.session.cache_key != session_key}
+        handed_out = [(r, c) for r, c in self._handed_out.items() if r.session.cache_key == session_key]
+        for role, _ in handed_out:
+            del self._handed_out[role]
+        return [(role, credentials) for role, credentials in handed_out if credentials.expires_at > self._clock.now()]
 
     def forget_failures(self) -> None:
         """After a change of the configuration, what failed before may work."""
@@ -129,7 +132,7 @@ class RoleCredentialsCache:
             return await self._better_or_same(role)
         failure = self._failure(role)
         if failure is not None and self._clock.monotonic() < failure.told_until:
-            raise failure.error
+            raise failure.error.with_traceback(None)  # raised again and again, it would collect tracebacks
         return await self._fetches.join(role, lambda: self._fetch(role))
 
     async def _better_or_same(self, role: Role) -> Entry:
@@ -183,8 +186,9 @@ class RoleCredentialsCache:
         if self._may_fetch(role):
             self._fetches.start(role, lambda: self._fetch(role))
 
-    def _hand_out(self, entry: Entry) -> str:
+    def _hand_out(self, role: Role, entry: Entry) -> str:
         entry.last_used_at = self._clock.now()
+        self._handed_out[role] = entry.credentials
         return entry.document
 
     async def _fetch(self, role: Role) -> Entry:
@@ -208,8 +212,10 @@ class RoleCredentialsCache:
             epoch = self._tokens.epoch(session)
             try:
                 credentials = await self._call(role, token.access_token)
-            except Refused as error:
-                if error.reason != "UnauthorizedException":
+            except CredhelperError as error:
+                if self._tokens.look(session) != token and epoch != self._tokens.epoch(session):
+                    continue  # whatever it was, it was about another login
+                if not isinstance(error, Refused) or error.reason != "UnauthorizedException":
                     raise
                 await self._tokens.refused(session, token, may_refresh=may_refresh)
                 may_refresh = False
@@ -232,7 +238,9 @@ class RoleCredentialsCache:
 
     async def _call_once(self, role: Role, access_token: str) -> RoleCredentials:
         try:
-            return await self._workers.run(FETCH_DEADLINE, lambda: self._api.get_role_credentials(role, access_token))
+            return await self._workers.run(
+                FETCH_DEADLINE, lambda: self._api.get_role_credentials(role, access_token), lane=role.session.cache_key
+            )
         except DeadlineExceeded as error:
             raise Unavailable(f"the portal in {role.session.region} gave {error}") from None
 

@@ -8,7 +8,7 @@ from credhelper.agent.tokens import TokenState, describe
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
 from credhelper.domain.documents import timestamp
-from credhelper.domain.model import SsoSession
+from credhelper.domain.model import SsoSession, Token
 
 Json = dict[str, Any]
 
@@ -39,9 +39,8 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -
         try:
             token = cache.load_token(session)
         except UnusableTokenFile as error:
-            return describe(now, None, timedelta(), is_over=False, last_error=f"unusable token file: {error}")
-        left = token.expires_at - now if token else timedelta()
-        return describe(now, token, left, is_over=False, last_error=None)
+            return _from_token(now, None, f"unusable token file: {error}")
+        return _from_token(now, token, None)
 
     return document(
         daemon={
@@ -54,6 +53,12 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -
         },
         sso_sessions=sessions(configuration, state_of),
     )
+
+
+def _from_token(now: datetime, token: Token | None, last_error: str | None) -> TokenState:
+    lifetime = token.expires_at - now if token else timedelta()
+    can_refresh = token is not None and token.is_refreshable(now)
+    return describe(now, token, lifetime, is_refused=False, can_refresh=can_refresh, last_error=last_error)
 
 
 def document(

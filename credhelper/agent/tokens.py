@@ -16,7 +16,7 @@ from pathlib import Path
 from credhelper.agent.flights import Flights
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
-from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Unavailable, UpstreamError
+from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Throttled, Unavailable, UpstreamError
 from credhelper.domain.freshness import Freshness, freshness, refresh_at
 from credhelper.domain.model import SsoSession, Token
 from credhelper.domain.text import safe
@@ -31,6 +31,7 @@ PATIENCE = 2.0  # seconds a caller with a token that is still good waits for a b
 BEING_WRITTEN = 1.0  # seconds for which a torn file counts as being written rather than as gone
 TORN_RETRIES = 3
 TORN_PAUSE = 0.02  # seconds
+LONGEST_RETRY_AFTER = 30.0
 LONGEST_PAUSE = 60.0  # seconds between two refreshes that fail
 
 OVER = frozenset(
@@ -69,6 +70,8 @@ class _Held:
     failure: CredhelperError | None = None
     retry_at: float = 0.0
     last_error: str | None = None
+    refresh: "Refresh | None" = None
+    """The latest one, under way or ended."""
     abandoned: threading.Event = field(default_factory=threading.Event)
     """Set to tell a refresh in its thread that its result is no longer wanted."""
 
@@ -112,7 +115,9 @@ class Tokens:
         if found is not None and found.access_token == held.superseded_access_token:
             found = held.token
         if found != held.token:
-            self._adopt(held, found)
+            # A refresh of ours may have written its token already without having reported it yet.
+            is_ours = found is not None and held.refresh is not None and held.refresh.has_issued(found)
+            self._adopt(held, found, same_sign_in=is_ours)
         return held.token
 
     def epoch(self, session: SsoSession) -> int:
@@ -156,7 +161,7 @@ class Tokens:
             await self._refreshes.join(session.cache_key, lambda: self._refresh(session))
         if self.look(session) == token:
             if may_refresh and self._can_refresh(held) and held.failure is not None:
-                raise held.failure
+                raise held.failure.with_traceback(None)
             held.refused_access_token = token.access_token
 
     def is_good(self, session: SsoSession) -> bool:
@@ -190,7 +195,8 @@ class Tokens:
         self._abandon_refresh(held)
         self._adopt(held, None)
         held.is_closed = True
-        held.logged_out_access_token = dropped.access_token if dropped else None
+        if dropped is not None:
+            held.logged_out_access_token = dropped.access_token
         return dropped
 
     def reopen(self, session: SsoSession) -> None:
@@ -206,7 +212,15 @@ class Tokens:
         """The session's state for a person."""
         token = self.look(session)
         held = self._of(session)
-        return describe(self._clock.now(), token, held.lifetime, self._is_over(held), held.last_error)
+        is_refused = token is not None and token.access_token == held.refused_access_token
+        return describe(
+            self._clock.now(),
+            token,
+            held.lifetime,
+            is_refused=is_refused,
+            can_refresh=self._can_refresh(held),
+            last_error=held.last_error,
+        )
 
     async def stop(self) -> None:
         """Ends every refresh."""
@@ -216,16 +230,21 @@ class Tokens:
         held = self._held.get(session.cache_key)
         if held is None:
             held = self._held[session.cache_key] = _Held()
+        if self._sessions.get(session.cache_key) != session:
+            # The section has been changed, or another file has one of the same name: what failed there may work here.
             self._sessions[session.cache_key] = session
+            _forget_failures(held)
         return held
 
-    def _adopt(self, held: _Held, token: Token | None) -> None:
+    def _adopt(self, held: _Held, token: Token | None, *, same_sign_in: bool = False) -> None:
+        """Takes over ``token``. Only a renewal of the same sign-in lets earlier role credentials live on."""
         held.token = token
         held.lifetime = token.expires_at - self._clock.now() if token else timedelta()
-        held.epoch += 1
         held.version += 1
-        held.failures, held.failure, held.retry_at, held.last_error = 0, None, 0.0, None
-        held.refused_access_token = held.refused_refresh_token = held.superseded_access_token = None
+        if not same_sign_in:
+            held.epoch += 1
+        held.superseded_access_token = None
+        _forget_failures(held)
 
     def _abandon_refresh(self, held: _Held) -> None:
         held.abandoned.set()
@@ -268,16 +287,6 @@ class Tokens:
         """Whether to try one now: it has a chance, and the last failure is long enough ago."""
         return self._can_refresh(held) and self._clock.monotonic() >= held.retry_at
 
-    def _is_over(self, held: _Held) -> bool:
-        token = held.token
-        return bool(
-            token
-            and (
-                token.access_token == held.refused_access_token
-                or (token.refresh_token is not None and token.refresh_token == held.refused_refresh_token)
-            )
-        )
-
     async def _refresh(self, session: SsoSession) -> None:
         """One refresh, its outcome noted in the session's state. Never raises for a failure of AWS or the disk."""
         held = self._of(session)
@@ -286,16 +295,15 @@ class Tokens:
             return
         on_file = held.superseded_access_token or known.access_token
         refresh = Refresh(self.cache, self._api, session, known, on_file, self._lock_path(session.cache_key), abandoned)
+        held.refresh = refresh
         try:
-            token = await self._workers.run(REFRESH_DEADLINE, refresh.run)
+            token = await self._workers.run(REFRESH_DEADLINE, refresh.run, lane="refresh " + session.cache_key)
         except (CredhelperError, DeadlineExceeded, OSError, file_lock.LockBusy) as error:
             if not abandoned.is_set():
                 self._note_failure(session, held, known, error)
             return
         if not abandoned.is_set() and token is not None:
-            epoch = held.epoch
-            self._adopt(held, token)
-            held.epoch = epoch  # the same sign-in, renewed
+            self._adopt(held, token, same_sign_in=True)
             held.superseded_access_token = None if refresh.is_durable else on_file
             log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
@@ -309,15 +317,18 @@ class Tokens:
             held.failure = error
         else:
             held.failure = Unavailable(f"the token of session {safe(session.label)} could not be refreshed: {error}")
-        expired = self._freshness(held) is Freshness.EXPIRED
-        # Callers of an expired session are told of the same failure for a second at most.
-        pause = 1.0 if expired else min(2.0**held.failures, LONGEST_PAUSE)
+        if isinstance(error, Throttled) and error.retry_after is not None:
+            pause = min(error.retry_after, LONGEST_RETRY_AFTER)
+        elif self._freshness(held) is Freshness.EXPIRED:
+            pause = 1.0  # callers of an expired session are told of the same failure for a second at most
+        else:
+            pause = min(2.0**held.failures, LONGEST_PAUSE)
         held.failures += 1
         held.retry_at = self._clock.monotonic() + pause
 
     def _why_expired(self, session: SsoSession, held: _Held) -> CredhelperError:
         if held.failure is not None and self._can_refresh(held):
-            return held.failure
+            return held.failure.with_traceback(None)  # raised again and again, it would collect tracebacks
         return login_required(session, "your login has expired in")
 
 
@@ -335,6 +346,7 @@ class Refresh:
         abandoned: threading.Event,
     ) -> None:
         self.is_durable = False
+        self._issued_access_token: str | None = None
         self._cache = cache
         self._api = api
         self._session = session
@@ -370,10 +382,15 @@ class Refresh:
                 )
             )
 
+    def has_issued(self, token: Token) -> bool:
+        """Whether ``token`` is this refresh's own; may be asked from the event loop while it runs."""
+        return token.access_token == self._issued_access_token
+
     def _store(self, token: Token) -> Token | None:
         if self._abandoned.is_set() or self._file_has_changed():  # a logout or a login, here or by another program
             return None
         path = self._cache.token_path(self._session)
+        self._issued_access_token = token.access_token
         try:
             self._cache.save_token(self._session, token)
             self.is_durable = True
@@ -404,18 +421,29 @@ class TokenState:
 
 
 def describe(
-    now: datetime, token: Token | None, lifetime: timedelta, is_over: bool, last_error: str | None
+    now: datetime,
+    token: Token | None,
+    lifetime: timedelta,
+    *,
+    is_refused: bool,
+    can_refresh: bool,
+    last_error: str | None,
 ) -> TokenState:
     """active, refresh_due (little time left, or past but refreshable), expired (a login is needed), logged_out."""
     if token is None:
         return TokenState("logged_out", None, False, None, last_error)
     state = freshness(now, token.expires_at, lifetime)
-    refreshable = token.is_refreshable(now) and not is_over
+    refreshable = can_refresh and not is_refused
     word = "active" if state is Freshness.FRESH else "refresh_due"
-    if state is Freshness.EXPIRED and not refreshable:
+    if is_refused or (state is Freshness.EXPIRED and not refreshable):
         word = "expired"
     next_refresh = refresh_at(token.expires_at, lifetime) if refreshable else None
     return TokenState(word, token.expires_at, refreshable, next_refresh, last_error)
+
+
+def _forget_failures(held: _Held) -> None:
+    held.failures, held.failure, held.retry_at, held.last_error = 0, None, 0.0, None
+    held.refused_access_token = held.refused_refresh_token = None
 
 
 def login_required(session: SsoSession, what: str) -> LoginRequired:

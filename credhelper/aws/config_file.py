@@ -9,6 +9,7 @@ import configparser
 import os
 import re
 import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,10 @@ from credhelper.domain.urls import is_https_or_loopback
 NATIVE_PREFIX = "sso_"
 ADOPTED_PREFIX = "credhelper_sso_"
 
+LARGEST = 4 * 1024**2  # bytes; a file with 2,000 profiles has 300 KB
+
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
-_ACCOUNT_ID = re.compile(r"\d{12}")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +84,7 @@ class Configuration:
         name = keys.get(prefix + "session")
         if name is None:
             return self._session(None, keys, section, prefix)
-        session = self.sso_session(name)
+        session = self.sso_session(self._required(keys, prefix + "session", section))
         self._refuse_contradictions(keys, prefix, section, name)
         return session
 
@@ -99,6 +102,8 @@ class Configuration:
         """The role named by command-line options. Raises ConfigError."""
         if not _ACCOUNT_ID.fullmatch(account_id):
             raise ConfigError(f"--account-id: “{safe(account_id)}” is not 12 digits")
+        if not role_name:
+            raise ConfigError("--role-name is missing")
         return Role(self.sso_session(session), account_id, role_name)
 
     def sessions(self) -> tuple[list[SsoSession], list[ConfigError]]:
@@ -188,33 +193,46 @@ def load(paths: ConfigPaths) -> Configuration:
     sso_sessions: dict[str, dict[str, str]] = {}
     for section, keys in config.items():
         kind, name = _split_section(section)
-        if kind == "profile":
+        if kind.startswith("profile"):
             profiles[name] = keys
-        elif kind == "sso-session":
+        elif kind.startswith("sso-session"):
             sso_sessions[name] = keys
     for name, keys in credentials.items():
         profiles[name] = profiles.get(name, {}) | keys
     return Configuration(paths, profiles, sso_sessions)
 
 
+def is_region(text: str) -> bool:
+    """Whether ``text`` may become part of a host name."""
+    return _REGION.fullmatch(text) is not None
+
+
 def _parse(path: Path) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser(default_section="\0none")  # AWS's [default] is a section like any other
+    parser = configparser.RawConfigParser()
     try:
-        with open(path, encoding="utf-8", opener=_open_without_blocking) as file:
-            parser.read_file(file, source=str(path))
+        parser.read_string(_read(path).decode(), source=str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from error
+        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except configparser.Error as error:
-        raise ConfigError(f"{path}: {_explain(error)}") from error
+        raise ConfigError(f"{path}: {_explain(error)}") from None
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
-def _open_without_blocking(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO in the file's place must not hang us
+def _read(path: Path) -> bytes:
+    """The whole file; links are followed. Raises ConfigError for what no configuration can be: it might never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
+    with os.fdopen(descriptor, "rb") as file:
+        kind = os.fstat(descriptor).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):  # people do set AWS_CONFIG_FILE=/dev/null
+            raise ConfigError(f"{path}: is not a regular file")
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ConfigError(f"{path}: is larger than {LARGEST // 1024**2} MiB")
+    return content
 
 
 def _explain(error: configparser.Error) -> str:
@@ -235,6 +253,8 @@ def _explain(error: configparser.Error) -> str:
 def _split_section(section: str) -> tuple[str, str]:
     if section == "default":
         return "profile", "default"
+    if section[:1].isspace():  # botocore compares the beginning first and splits then
+        return "", ""
     try:
         words = shlex.split(section)
     except ValueError:

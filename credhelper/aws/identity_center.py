@@ -7,6 +7,7 @@ environment of a caller.
 """
 
 import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from botocore.parsers import ResponseParserError
 
 from credhelper import __version__
 from credhelper.domain import documents, oauth
-from credhelper.domain.errors import Refused, RoleNotAssigned, Throttled, Unavailable, UpstreamError
+from credhelper.domain.errors import ConfigError, Refused, RoleNotAssigned, Throttled, Unavailable, UpstreamError
 from credhelper.domain.model import (
     DeviceAuthorization,
     Flow,
@@ -168,8 +169,12 @@ class IdentityCenter:
             forbidden=lambda why: RoleNotAssigned(
                 f"role {safe(role.role_name)} in account {safe(role.account_id)} is not assigned to you"
                 f" in session {safe(role.session.label)} ({why})",
-                hint="ask whoever administers IAM Identity Center for an assignment,"
-                f" or log in as another user: credhelper login --force {_selector(role.session)}",
+                hint="ask whoever administers IAM Identity Center to assign it"
+                + (
+                    ""
+                    if role.session.name is None
+                    else f", or log in as another user: {_login_anew(role.session.name)}"
+                ),
             ),
         )
         found = answer.get("roleCredentials")
@@ -192,13 +197,13 @@ class IdentityCenter:
     def get_caller_identity(self, region: str, credentials: RoleCredentials) -> Identity:
         """STS GetCallerIdentity, signed with the role's credentials."""
         with self._making:
-            client = self._session.create_client(
+            client = self._make_client(
                 "sts",
-                region_name=region,
+                region,
+                _config(READ_TIMEOUT),
                 aws_access_key_id=credentials.access_key_id,
                 aws_secret_access_key=credentials.secret_access_key,
                 aws_session_token=credentials.session_token,
-                config=_config(READ_TIMEOUT),
             )
         answer = self._call(client, "get_caller_identity", {})
         return Identity(_text(answer, "Account"), _text(answer, "Arn"), _text(answer, "UserId"))
@@ -229,10 +234,18 @@ class IdentityCenter:
         with self._making:  # creating a client is not thread-safe, using one is
             key = (service, region, timeout)
             if key not in self._clients:
-                self._clients[key] = self._session.create_client(
-                    service, region_name=region, config=_config(timeout, signature_version=UNSIGNED)
-                )
+                self._clients[key] = self._make_client(service, region, _config(timeout, signature_version=UNSIGNED))
             return self._clients[key]
+
+    def _make_client(self, service: str, region: str, config: Config, **keys: str) -> Any:
+        try:
+            return self._session.create_client(service, region_name=region, config=config, **keys)
+        except (botocore.exceptions.BotoCoreError, OSError, ValueError) as error:
+            raise ConfigError(
+                f"no client for {service} in {safe(region)} can be made from the daemon's environment"
+                f" (AWS_ENDPOINT_URL…, AWS_CA_BUNDLE, proxies): {safe(str(error))}",
+                hint="mend the variable, then: credhelper daemon restart",
+            ) from None
 
     def _call(
         self,
@@ -371,5 +384,5 @@ def _not_aws(answer: _Answer, key: str) -> UpstreamError:
     )
 
 
-def _selector(session: SsoSession) -> str:
-    return "--profile …" if session.name is None else f"--sso-session {safe(session.name)}"
+def _login_anew(session: str) -> str:
+    return f"credhelper login --force --sso-session {shlex.quote(session)}"

@@ -64,9 +64,10 @@ class TokenCache:
         """Replaces the session's registration file. Raises OSError."""
         private_files.write(self.registration_path(session), documents.registration_document(registration))
 
-    def names(self) -> list[str]:
-        """The JSON files in the directory, sorted; none when it cannot be listed."""
+    def temporaries(self, path: Path) -> list[Path]:
+        """What writers of ours that were killed have left of ``path``."""
         try:
-            return sorted(name for name in os.listdir(self.directory) if name.endswith(".json"))
+            names = os.listdir(path.parent)
         except OSError:
             return []
+        return sorted(path.with_name(name) for name in names if private_files.is_temporary_of(name, path))

@@ -4,13 +4,17 @@ import argparse
 import json
 import os
 import select
+import signal
 import time
+from pathlib import Path
 
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import DaemonUnreachable
 from credhelper.local import file_lock, launcher, places, private_directory
 
-STOP_SECONDS = 8.0
+STOP_ANSWER_SECONDS = 3
+STOP_SECONDS = 6.0  # the daemon gives itself 5
+FORCE_SECONDS = 3.0
 
 
 def add(commands: options.Commands) -> None:
@@ -63,17 +67,37 @@ def start(_: argparse.Namespace) -> int:
 
 
 def stop(_: argparse.Namespace) -> int:
-    """Asks it to stop and waits until it is gone."""
+    """Asks it to stop and waits until it is gone; one that does not answer is ended by signals."""
+    pid = daemon_link.pid()
     try:
-        daemon_link.ask("stop", {}, start=False)
-    except DaemonUnreachable as error:
-        if error.hint == "credhelper daemon restart":
-            raise
-        speech.note("The daemon is not running.")
-        return 0
-    _wait_until_gone()
+        daemon_link.ask("stop", {}, start=False, seconds=STOP_ANSWER_SECONDS)
+    except DaemonUnreachable:
+        if pid is None:
+            speech.note("The daemon is not running.")
+            return 0
+    if not _is_gone(STOP_SECONDS):
+        _end_by_force(pid)
     speech.note("The daemon has stopped.")
     return 0
+
+
+def _end_by_force(pid: int | None) -> None:
+    """SIGTERM, then SIGKILL, to the process that listens at our socket, if it is a daemon of ours. Raises."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if pid is not None and _is_daemon(pid):
+            speech.note(f"The daemon (pid {pid}) does not react; sending it {number.name}.")
+            os.kill(pid, number)
+            if _is_gone(FORCE_SECONDS):
+                return
+    raise DaemonUnreachable("the daemon does not stop", hint=f"ps {pid or '-e'}")
+
+
+def _is_daemon(pid: int) -> bool:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"daemon" in words and b"run" in words and any(b"credhelper" in word for word in words)
 
 
 def restart(args: argparse.Namespace) -> int:
@@ -82,16 +106,17 @@ def restart(args: argparse.Namespace) -> int:
     return start(args)
 
 
-def _wait_until_gone() -> None:
-    """Until the instance lock is free, which the kernel frees with the process."""
+def _is_gone(seconds: float) -> bool:
+    """Whether the instance lock is free within ``seconds``; the kernel frees it with the process."""
     env = places.environment()
     lock = places.instance_lock(places.state_directory(env), places.socket_path(env))
-    give_up = time.monotonic() + STOP_SECONDS
     descriptor = file_lock.open_lock_file(lock)
     try:
+        give_up = time.monotonic() + seconds
         while not file_lock.try_lock(descriptor):
             if time.monotonic() > give_up:
-                raise DaemonUnreachable(f"the daemon has not stopped within {STOP_SECONDS:g} s")
+                return False
             select.select([], [], [], 0.02)
+        return True
     finally:
         os.close(descriptor)

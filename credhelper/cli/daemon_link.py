@@ -2,7 +2,9 @@
 
 import contextlib
 import os
-from _socket import socket
+import sys
+import time
+from _socket import SO_PEERCRED, SOL_SOCKET, socket
 from collections.abc import Generator, Mapping
 from pathlib import Path
 
@@ -27,15 +29,17 @@ class Failed(CredhelperError):
 
 
 def ask(op: str, fields: Mapping[str, str], *, start: bool = True, seconds: int = ANSWER_SECONDS) -> str:
-    """The daemon's answer to one request. Raises Failed, DaemonUnreachable.
+    """The daemon's answer to one request, within ``seconds`` all told. Raises Failed, DaemonUnreachable.
 
     An answer that breaks off is asked for once more: the daemon may just have been restarted.
     """
+    give_up = time.monotonic() + seconds
     for is_last_try in (False, True):
+        left = max(1, round(give_up - time.monotonic()))
         try:
-            with contextlib.closing(open_connection(op, fields, start=start, seconds=seconds)) as connection:
+            with contextlib.closing(open_connection(op, fields, start=start, seconds=left)) as connection:
                 return _outcome(client.receive(connection))
-        except (EOFError, ConnectionError, BrokenPipeError, ValueError) as error:
+        except (EOFError, ConnectionError, ValueError) as error:
             if is_last_try:
                 raise DaemonUnreachable(
                     f"the daemon broke off its answer: {error}", hint="credhelper daemon restart"
@@ -86,7 +90,7 @@ def _connect_or_start(path: Path, *, start: bool, seconds: int) -> socket:
             f"the daemon is not running at {path}, and CREDHELPER_NO_AUTOSTART says not to start it",
             hint="credhelper daemon start",
         )
-    launcher.start_daemon(os.environ)
+    launcher.start_daemon(os.environ, seconds=min(seconds, launcher.START_SECONDS))
     try:
         return _connect(path, seconds)
     except ABSENT as error:
@@ -114,11 +118,16 @@ def _silent(seconds: int) -> DaemonUnreachable:
 
 
 def _outcome(answer: Mapping[bytes, bytes]) -> str:
-    status = int(answer[b"status"])
+    try:
+        status, out, err = int(answer[b"status"]), answer[b"out"], answer[b"err"]
+    except (KeyError, ValueError) as error:
+        raise DaemonUnreachable(
+            "the daemon's answer makes no sense; is it of another version?", hint="credhelper daemon restart"
+        ) from error
     if status:
-        err, code, message = (answer[key].decode("utf-8", "replace") for key in (b"err", b"code", b"message"))
-        raise Failed(status, err, code, message)
-    return answer[b"out"].decode("utf-8", "surrogateescape")
+        words = (err, answer.get(b"code", b""), answer.get(b"message", b""))
+        raise Failed(status, *(word.decode("utf-8", "replace") for word in words))
+    return out.decode("utf-8", "surrogateescape")
 
 
 def is_running() -> bool:
@@ -128,3 +137,21 @@ def is_running() -> bool:
     except DaemonUnreachable:
         return False
     return True
+
+
+def exists() -> bool:
+    """Whether a socket is there, answered or not."""
+    return places.socket_path(places.environment()).is_socket()
+
+
+def pid() -> int | None:
+    """The pid of the daemon at our socket, by the kernel's word; None without one, or where it cannot say."""
+    if sys.platform != "linux":
+        return None
+    try:
+        connection = client.connect(os.fsencode(places.socket_path(places.environment())), 1)
+    except OSError:
+        return None
+    with contextlib.closing(connection):
+        # struct ucred begins with the pid (unix(7)); macOS has it elsewhere
+        return int.from_bytes(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[:4], sys.byteorder)

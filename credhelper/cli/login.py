@@ -8,10 +8,9 @@ from contextlib import closing
 from typing import Any
 
 from credhelper.cli import browser, daemon_link, options, speech
-from credhelper.domain.errors import CredhelperError, UsageError
+from credhelper.domain.errors import CredhelperError, DoneInPart, UsageError
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
-from credhelper.local import places
 
 EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
 
@@ -56,38 +55,39 @@ def _add_flow_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Logs in to the chosen session, or to each one."""
-    fields = options.session_fields(args)
     if not args.all:
-        return _login(args, fields)
-    if fields:
+        return _login(args, options.session_fields(args))
+    if args.profile is not None or args.sso_session is not None:
         raise UsageError("--all means every session: it excludes --profile and --sso-session")
-    for selector in _every_session():
-        _login(args, selector)
-    return 0
+    return _login_to_all(args)
 
 
-def _every_session() -> list[dict[str, str]]:
-    """A selector for each session of the caller's files; a legacy one is named by a profile that uses it."""
-    from credhelper.aws import config_file
+def _login_to_all(args: argparse.Namespace) -> int:
+    """One session after the other; one that fails keeps nobody from the others."""
+    from credhelper.cli import callers_files
 
-    env = {os.fsdecode(key): os.fsdecode(value) for key, value in places.environment().items()}
-    configuration = config_file.load(config_file.ConfigPaths.of(env, os.getcwd()))
+    configuration = callers_files.load()
     sessions, mistakes = configuration.sessions()
-    if mistakes:
-        raise mistakes[0]
-    selectors = []
+    failures: list[CredhelperError] = list(mistakes)
     for session in sessions:
         if session.name is not None:
-            selectors.append({"sso_session": session.name})
-        else:
-            profile = next(name for name in configuration.profiles if configuration.uses(name, session))
-            selectors.append({"profile": profile})
-    return selectors
+            selector = {"sso_session": session.name}
+        else:  # a legacy one is named by a profile that uses it
+            selector = {"profile": next(name for name in configuration.profiles if configuration.uses(name, session))}
+        try:
+            _login(args, selector)
+        except CredhelperError as error:
+            failures.append(error)
+    for failure in failures:
+        speech.complain(failure)
+    if not failures:
+        return 0
+    return DoneInPart.status if len(failures) < len(sessions) + len(mistakes) else failures[0].status
 
 
 def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
-    opener = None if args.no_browser else browser.command(os.environ)
-    reason = None if args.use_device_code else _why_not_here(opener, is_needed=not args.no_browser)
+    opener = browser.command(os.environ)
+    reason = None if args.use_device_code else _why_not_here(opener)
     flow = Flow.DEVICE_CODE if args.use_device_code or reason else Flow.AUTHORIZATION_CODE
     fields = selector | {"flow": flow.value} | ({"force": "1"} if args.force else {})
     last: Event = {}
@@ -98,7 +98,7 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
                 if last["event"] == "device_authorization" and reason:
                     speech.note(f"Logging in with a device code, because {reason}.")
                 speech.result(text) if args.json else _show(last, is_first=is_first)
-                if opener is not None:
+                if opener is not None and not args.no_browser:
                     _open(opener, last)
     except CredhelperError as error:
         if args.json and last.get("event") != "failed":
@@ -107,12 +107,15 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
     return 0
 
 
-def _why_not_here(opener: list[str] | None, *, is_needed: bool) -> str | None:
-    """Why the browser of this machine cannot bring the answer back, in words that follow "because"; None if it can."""
-    if opener is None and is_needed and os.environ.get("BROWSER"):
+def _why_not_here(opener: list[str] | None) -> str | None:
+    """Why the browser of this machine cannot bring the answer back, in words that follow "because"; None if it can.
+
+    --no-browser changes nothing about it: it says who opens the address, not how one logs in.
+    """
+    if opener is None and os.environ.get("BROWSER"):
         return f"no browser can be started: BROWSER={safe(os.environ['BROWSER'])}"
     reason = browser.headless_reason(os.environ)
-    return "no browser can be started" if reason is None and opener is None and is_needed else reason
+    return "no browser can be started" if reason is None and opener is None else reason
 
 
 def _show(event: Mapping[str, Any], *, is_first: bool) -> None:

@@ -3,15 +3,17 @@
 import argparse
 import json
 import os
-from pathlib import Path
+import shlex
 from typing import Any
 
 from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import ConfigError, DaemonUnreachable, DoneInPart, UsageError
+from credhelper.domain.errors import DaemonUnreachable, DoneInPart, UsageError
 from credhelper.domain.text import safe
-from credhelper.local import places
+from credhelper.local import places, process
 
 Json = dict[str, Any]
+
+DAEMON_SECONDS = 20  # a daemon that is slower than this is stuck, and the files can be cleared without it
 
 
 def add(commands: options.Commands) -> None:
@@ -64,37 +66,37 @@ def run_sso(_: argparse.Namespace) -> int:
 
 def _log_out(fields: dict[str, str]) -> Json:
     try:
-        receipt: Json = json.loads(daemon_link.ask("logout", fields, start=False))
-    except DaemonUnreachable:
+        receipt: Json = json.loads(daemon_link.ask("logout", fields, start=False, seconds=DAEMON_SECONDS))
+    except DaemonUnreachable as error:
+        if daemon_link.exists():
+            speech.note(f"credhelper: warning: {safe(error.message)}; logging out without it")
         return _without_daemon(fields)
     return receipt
 
 
 def _without_daemon(fields: dict[str, str]) -> Json:
     """The same on the files alone."""
-    from credhelper.agent import logout
-    from credhelper.aws import config_file
-    from credhelper.aws.identity_center import IdentityCenter
+    from concurrent.futures import ThreadPoolExecutor
+    from functools import partial
 
-    env = places.environment()
-    paths = config_file.ConfigPaths.of({os.fsdecode(k): os.fsdecode(v) for k, v in env.items()}, os.getcwd())
-    try:
-        configuration = config_file.load(paths)
-    except ConfigError:
-        if fields:
-            raise
-        configuration = config_file.Configuration(paths)  # a broken file keeps nobody from logging out of everything
-    state = places.state_directory(env)
-    sweep = logout.Sweep(Path(os.fsdecode(env[b"HOME"])), configuration, lambda key: places.refresh_lock(state, key))
+    from credhelper.agent import logout
+    from credhelper.aws.identity_center import IdentityCenter
+    from credhelper.cli import callers_files
+
+    process.forget_callers_choices(os.environ)  # botocore would look for the profile
+    # A broken file keeps nobody from logging out of everything.
+    configuration = callers_files.load() if fields else callers_files.load_what_can_be()[0]
+    state = places.state_directory(places.environment())
+    sweep = logout.Sweep(callers_files.home(), configuration, lambda key: places.refresh_lock(state, key))
     if "sso_session" in fields:
         receipt = sweep.one(configuration.sso_session(fields["sso_session"]))
     elif "profile" in fields:
         receipt = sweep.one(configuration.session_of(fields["profile"]))
     else:
         receipt = sweep.everything()
-    api = IdentityCenter()
-    for outcome in receipt.outcomes:
-        logout.revoke(api, outcome)
+    if receipt.outcomes:
+        with ThreadPoolExecutor(max_workers=len(receipt.outcomes)) as threads:
+            list(threads.map(partial(logout.revoke, IdentityCenter()), receipt.outcomes))
     return receipt.document()
 
 
@@ -129,5 +131,9 @@ def _outcome(session: Json) -> str:
 
 def _refuse_remains(receipt: Json) -> None:
     if receipt["left"]:
-        listed = "; ".join(f"{safe(left['path'])}: {safe(left['why'])}" for left in receipt["left"])
-        raise DoneInPart(f"could not be removed: {listed}")
+        for left in receipt["left"]:
+            speech.note(f"credhelper: warning: left: {safe(left['path'])}: {safe(left['why'])}")
+        raise DoneInPart(
+            f"{len(receipt['left'])} file(s) could not be removed",
+            hint=shlex.join(["ls", "-ld", *(left["path"] for left in receipt["left"])]),
+        )

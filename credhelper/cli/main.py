@@ -13,6 +13,7 @@ from credhelper.cli import (
     get,
     login,
     logout,
+    options,
     sandbox_commands,
     speech,
     status,
@@ -25,13 +26,15 @@ from credhelper.domain.errors import CredhelperError, Interrupted
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status, as in the contract."""
-    args = argparse.Namespace(debug=False)
+    args = argparse.Namespace(debug=False, profile=None)
     try:
         parser().parse_args(argv, args)
         if args.debug:
             log.to_stderr(debug=True)
         run: Handler = args.run
-        return run(args)
+        status = run(args)
+        sys.stdout.flush()
+        return status
     except Failed as failed:
         sys.stderr.write(failed.err)
         return failed.status
@@ -41,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         speech.note("")
         return Interrupted.status
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it at exit.
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            speech.complain(CredhelperError(f"{error.filename or 'the output'}: {error.strerror}"))
+        # Whoever read our output has gone, or the disk is full: Python must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return CredhelperError.status
     except Exception as fault:  # noqa: BLE001  # the last line: a person gets a sentence, not a traceback
         if args.debug:
             traceback.print_exc()
@@ -63,6 +68,7 @@ def parser() -> Parser:
         " 6 AWS or network failed, 7 no daemon, 8 done in part, 130 interrupted",
     )
     root.add_argument("--version", action="version", version=f"credhelper {__version__}")
+    options.add_profile(root)
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     for command in (login, logout, get, status, whoami, configure, daemon_commands, sandbox_commands):
         command.add(commands)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from credhelper.domain.errors import UsageError
+from credhelper.domain.text import safe
 
 Fields = dict[str, str]
 Handler = Callable[[argparse.Namespace], int]
@@ -32,7 +33,12 @@ else:
 
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """``--profile``."""
-    parser.add_argument("--profile", metavar="NAME", help="a profile of ~/.aws/config (else AWS_PROFILE, else default)")
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        default=argparse.SUPPRESS,  # it may stand before the command too, as in the AWS CLI
+        help="a profile of ~/.aws/config (else AWS_PROFILE, else default)",
+    )
 
 
 def add_session(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +75,10 @@ def role_fields(args: argparse.Namespace) -> Fields:
         raise UsageError("choose a role by --profile, or by --sso-session with --account-id and --role-name")
     if given and len(given) < len(by_name):
         raise UsageError("--sso-session, --account-id and --role-name go together")
+    if given and not (
+        given["account_id"].isascii() and given["account_id"].isdigit() and len(given["account_id"]) == 12
+    ):
+        raise UsageError(f"--account-id: “{safe(given['account_id'])}” is not 12 digits")
     return given or profile_fields(args)
 
 

@@ -2,16 +2,13 @@
 
 import argparse
 import json
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import ConfigError, DaemonUnreachable, LoginRequired
+from credhelper.domain.errors import DaemonUnreachable, LoginRequired
 from credhelper.domain.text import safe
-from credhelper.local import places
 
 Json = dict[str, Any]
 
@@ -58,22 +55,12 @@ def _ask(fields: dict[str, str]) -> Json:
 
 def _from_files() -> Json:
     from credhelper.agent import status
-    from credhelper.aws import config_file
     from credhelper.aws.token_cache import TokenCache
+    from credhelper.cli import callers_files
 
-    env = {os.fsdecode(key): os.fsdecode(value) for key, value in places.environment().items()}
-    paths = config_file.ConfigPaths.of(env, os.getcwd())
-    try:
-        configuration, mistakes = config_file.load(paths), []
-    except ConfigError as error:
-        configuration, mistakes = config_file.Configuration(paths), [error.message]
-    mistakes += [mistake.message for mistake in configuration.sessions()[1]]
-    cache = TokenCache.of_home(Path(env["HOME"]))
-    return {
-        "status": status.from_files(configuration, cache, datetime.now(UTC)),
-        "chosen": None,
-        "mistakes": mistakes,
-    }
+    configuration, mistakes = callers_files.load_what_can_be()
+    found = status.from_files(configuration, TokenCache.of_home(callers_files.home()), datetime.now(UTC))
+    return {"status": found, "chosen": None, "mistakes": mistakes}
 
 
 def _show(status: Json) -> None:

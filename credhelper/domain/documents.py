@@ -3,6 +3,7 @@
 Formats as the AWS CLI v2 and botocore write and read them (``awscli/botocore/utils.py``, ``botocore/tokens.py``).
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -59,6 +60,21 @@ def role_cache_file_name(role: Role) -> str:
     return _sha1(json.dumps(key, sort_keys=True, separators=(",", ":"))) + ".json"
 
 
+def assume_role_cache_file_name(profile: Mapping[str, str]) -> str:
+    """The file in ``~/.aws/cli/cache`` where the AWS CLI keeps what AssumeRole gave for a profile with these keys."""
+    # Session names that were made up are left out; its JSON has spaces here, unlike a role's above.
+    parameters = {
+        "RoleArn": "role_arn",
+        "RoleSessionName": "role_session_name",
+        "ExternalId": "external_id",
+        "SerialNumber": "mfa_serial",
+    }
+    key: dict[str, object] = {name: profile[ours] for name, ours in parameters.items() if ours in profile}
+    with contextlib.suppress(KeyError, ValueError):  # the AWS CLI ignores a duration that is no number
+        key["DurationSeconds"] = int(profile["duration_seconds"])
+    return _sha1(json.dumps(key, sort_keys=True)) + ".json"
+
+
 def _sha1(text: str) -> str:
     # A file name that AWS's tools agree on, not a protection.
     return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -76,9 +92,8 @@ def parse_object(content: bytes) -> dict[str, Any]:
 
 
 def parse_token(content: bytes) -> Token:
-    """A token file's content. Raises MalformedDocument."""
+    """A token file's content. Raises MalformedDocument; what only a refresh needs may be missing or unusable."""
     document = parse_object(content)
-    registration_expires = document.get("registrationExpiresAt")
     return Token(
         access_token=_text(document, "accessToken"),
         expires_at=parse_timestamp(document.get("expiresAt")),
@@ -87,7 +102,7 @@ def parse_token(content: bytes) -> Token:
         refresh_token=_optional_text(document, "refreshToken"),
         client_id=_optional_text(document, "clientId"),
         client_secret=_optional_text(document, "clientSecret"),
-        registration_expires_at=None if registration_expires is None else parse_timestamp(registration_expires),
+        registration_expires_at=_optional_timestamp(document, "registrationExpiresAt"),
     )
 
 
@@ -170,7 +185,15 @@ def _text(document: Mapping[str, Any], key: str) -> str:
 
 
 def _optional_text(document: Mapping[str, Any], key: str) -> str | None:
-    return None if document.get(key) is None else _text(document, key)
+    value = document.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _optional_timestamp(document: Mapping[str, Any], key: str) -> datetime | None:
+    try:
+        return parse_timestamp(document.get(key))
+    except MalformedDocument:
+        return None
 
 
 def _texts(document: Mapping[str, Any], key: str) -> tuple[str, ...] | None:

@@ -5,7 +5,7 @@
     ├── LoginRequired .............. 3
     ├── ConfigError ................ 4
     ├── AccessRefused .............. 5
-    │   ├── LoginDenied            the person said no, or the authorization ran out
+    │   ├── LoginDenied            the person said no in the browser
     │   └── RoleNotAssigned
     ├── UpstreamError .............. 6
     │   ├── Unavailable            network, time-outs, 5xx, answers that are not AWS's
@@ -61,7 +61,7 @@ class AccessRefused(CredhelperError):
 
 
 class LoginDenied(AccessRefused):
-    """The person denied the request in the browser, or the time to approve it ran out."""
+    """The person denied the request in the browser."""
 
     code = "login_denied"
 

@@ -4,6 +4,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 
 from credhelper.domain.errors import DaemonUnreachable
@@ -12,7 +13,7 @@ from credhelper.local import process
 START_SECONDS = 8.0
 
 
-def start_daemon(environment: Mapping[str, str]) -> None:
+def start_daemon(environment: Mapping[str, str], *, seconds: float = START_SECONDS) -> None:
     """Starts ``credhelper daemon run`` in a session of its own and waits until it serves, or another one does.
 
     It inherits neither the caller's descriptors (an SDK waits for the end of a pipe, not of a process) nor its profile
@@ -32,22 +33,23 @@ def start_daemon(environment: Mapping[str, str]) -> None:
                 env=env,
                 start_new_session=True,
                 pass_fds=[tell],
-            ).returncode = 0  # it outlives us on purpose: nobody waits for it
+            ).returncode = 0  # it outlives us on purpose; without a status, Popen warns that nobody waited for it
         except OSError as error:
             raise DaemonUnreachable(f"the daemon could not be started: {error.strerror}") from error
         finally:
             os.close(tell)
-        said = _read_all(ready)
+        said = _read_all(ready, seconds)
     finally:
         os.close(ready)
     if said.strip() != "ready":
-        reason = said.strip() or f"it did not say that it is ready within {START_SECONDS:g} s"
+        reason = said.strip() or f"it did not say that it is ready within {seconds:g} s"
         raise DaemonUnreachable(f"the daemon could not be started: {reason}", hint="credhelper daemon run")
 
 
-def _read_all(descriptor: int) -> str:
+def _read_all(descriptor: int, seconds: float) -> str:
     said = b""
-    while select.select([descriptor], [], [], START_SECONDS)[0]:
+    give_up = time.monotonic() + seconds
+    while select.select([descriptor], [], [], max(0.0, give_up - time.monotonic()))[0]:
         chunk = os.read(descriptor, 4096)
         said += chunk
         if not chunk or said == b"ready\n":

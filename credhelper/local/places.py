@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,8 @@ SOCKET_PATH_LIMIT = 103 if platform.system() == "Darwin" else 107  # bytes, sun_
 def environment() -> dict[bytes, bytes]:
     """This process's environment as the client sees it, with a HOME even where none is set."""
     found = dict(os.environb)
-    found.setdefault(b"HOME", os.fsencode(Path.home()))
+    if not found.get(b"HOME"):
+        found[b"HOME"] = os.fsencode(pwd.getpwuid(os.getuid()).pw_dir)
     return found
 
 

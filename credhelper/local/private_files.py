@@ -6,6 +6,7 @@ directory, somebody else's file. Reading refuses all of these within one open().
 
 import contextlib
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +37,14 @@ def signature(path: Path) -> Signature | None:
     return Signature(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
-def read(path: Path, *, largest: int = LARGEST) -> bytes | None:
+def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> bytes | None:
     """The content of our own regular file at ``path``, None when there is none.
 
-    Never blocks and never follows a link at the last step. Raises UnusableFile.
+    Never blocks, and follows a link at the last step only when asked to. Raises UnusableFile.
     """
+    no_follow = 0 if follow_link else os.O_NOFOLLOW
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | no_follow | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -98,6 +100,11 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             temporary.unlink()
         raise
     sync_directory(path.parent)
+
+
+def is_temporary_of(name: str, path: Path) -> bool:
+    """Whether ``name`` is how ``write`` calls the unfinished next version of ``path``."""
+    return re.fullmatch(rf"\.{re.escape(path.name)}\.\d+\.[0-9a-f]{{8}}\.tmp", name) is not None
 
 
 def remove(path: Path) -> bool:

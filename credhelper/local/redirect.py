@@ -77,7 +77,9 @@ class Redirect:
         self._track(self._connections)
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=LARGEST_REQUEST)
         try:
-            with contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):  # who breaks off has only itself to blame
+            with contextlib.suppress(
+                OSError, TimeoutError, h11.ProtocolError
+            ):  # who breaks off has only itself to blame
                 request = await self._request(connection, reader)
                 if request is not None:
                     status, body = await self._answer(request)

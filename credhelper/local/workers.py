@@ -18,19 +18,21 @@ class DeadlineExceeded(Exception):
 
 
 class Workers:
-    """Runs at most ``allowance`` calls of one kind at a time; a call given up on no longer counts."""
+    """Runs at most ``allowance`` calls of one lane at a time; a call given up on no longer counts."""
 
     def __init__(self, kind: str, allowance: int) -> None:
         self._kind = kind
-        self._places = asyncio.Semaphore(allowance)
+        self._allowance = allowance
+        self._lanes: dict[str, asyncio.Semaphore] = {}
 
-    async def run(self, seconds: float, work: Callable[[], T]) -> T:
-        """``work()``'s result, or its exception. Waiting for a place counts towards ``seconds``.
+    async def run(self, seconds: float, work: Callable[[], T], *, lane: str = "") -> T:
+        """``work()``'s result, or its exception. Waiting for a place in ``lane`` counts towards ``seconds``.
 
-        Raises DeadlineExceeded.
+        What hangs in one lane holds up no other. Raises DeadlineExceeded.
         """
+        places = self._lanes.setdefault(lane, asyncio.Semaphore(self._allowance))
         try:
-            async with asyncio.timeout(seconds), self._places:
+            async with asyncio.timeout(seconds), places:
                 return await self._in_thread(work)
         except TimeoutError:
             raise DeadlineExceeded(f"no answer within {seconds:g} s") from None

@@ -1,0 +1,37 @@
+"""The caller's own configuration, for commands that do without the daemon."""
+
+import os
+from pathlib import Path
+
+from credhelper import client
+from credhelper.aws import config_file
+from credhelper.aws.config_file import ConfigPaths, Configuration
+from credhelper.domain.errors import ConfigError
+from credhelper.local import places
+
+
+def home() -> Path:
+    """The caller's home."""
+    return Path(os.fsdecode(places.environment()[b"HOME"]))
+
+
+def load() -> Configuration:
+    """The caller's configuration. Raises ConfigError."""
+    return config_file.load(_paths())
+
+
+def load_what_can_be() -> tuple[Configuration, list[str]]:
+    """The same, or an empty one and what is wrong: some things must work with a broken file too."""
+    try:
+        configuration = load()
+    except ConfigError as error:
+        return Configuration(_paths()), [error.message]
+    return configuration, [mistake.message for mistake in configuration.sessions()[1]]
+
+
+def _paths() -> ConfigPaths:
+    env = places.environment()
+    fields = client.caller(env)
+    return ConfigPaths.of(
+        {os.fsdecode(name): os.fsdecode(value) for name, value in fields.items()}, os.fsdecode(fields[b"cwd"])
+    )
