@@ -114,7 +114,12 @@ class Agent:
         role = self._role(fields)
         region = fields.get("region") or self._profile(fields).get("region") or role.session.region
         if not config_file.is_region(region):
-            raise ConfigError(f"“{safe(region)}” is not a region such as eu-west-1")
+            place = "--region"
+            if "region" not in fields:
+                name = self._profile_name(fields)
+                section = "[default]" if name == "default" else f"[profile {safe(name or '')}]"
+                place = f"{self._configuration(fields).paths.config}: {section}: region"
+            raise ConfigError(f"{place}: “{safe(region)}” is not a region such as eu-west-1")
         try:
             credentials = await self.roles.credentials(role)
             identity = await self._network.run(

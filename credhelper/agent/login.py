@@ -65,7 +65,7 @@ FAILED = ("The login failed", "Your terminal says why. You may close this tab.")
 class Login:
     """One login under way, or ended; ``events`` is what everyone who follows it is shown."""
 
-    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime, hint: str) -> None:
+    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime, hint: str | None) -> None:
         self.session = session
         self.flow = flow
         self.hint = hint
@@ -165,7 +165,7 @@ class Logins:
         self._sleep = sleep
         self._under_way: dict[str, Login] = {}
 
-    def join(self, session: SsoSession, flow: Flow, *, force: bool, hint: str) -> Login | None:
+    def join(self, session: SsoSession, flow: Flow, *, force: bool, hint: str | None = None) -> Login | None:
         """The session's login, begun now unless one is under way; None when the session is good and not forced."""
         login = self._under_way.get(session.cache_key)
         if login is not None and not login.has_ended:
@@ -195,7 +195,14 @@ class Logins:
         """Authorization code with PKCE: the listener is bound before anybody learns the URL."""
         session, proof = login.session, oauth.Proof.new()
         registration = await self._registration(login)
-        async with Redirect(proof.state) as redirect:
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                redirect = await stack.enter_async_context(Redirect(proof.state))
+            except OSError as error:
+                raise CredhelperError(
+                    f"no port on 127.0.0.1 for the browser to come back to: {error.strerror}",
+                    hint="log in with --use-device-code",
+                ) from error
             url = await self._call(lambda: self._api.authorize_url(session, registration, redirect.uri, proof))
             login.tell({"event": "authorize", "url": url})
             try:
@@ -287,7 +294,7 @@ class Logins:
                         raise
             except (Unavailable, Throttled) as error:
                 log.warning("polling for the login to %s: %s", safe(session.label), error)
-                pause = max(interval, min(pause * 2, LONGEST_BACK_OFF))  # RFC 8628 section 3.5: exponential
+                pause = max(interval, min(max(pause * 2, 1.0), LONGEST_BACK_OFF))  # RFC 8628 section 3.5: exponential
         raise _too_late(login)
 
     async def _registration(self, login: Login, *, reuse: bool = True) -> Registration:

@@ -6,6 +6,7 @@ this process (botocore reads ``AWS_ENDPOINT_URL*``, ``AWS_CA_BUNDLE``, ``HTTPS_P
 environment of a caller.
 """
 
+import math
 import os
 import shlex
 import threading
@@ -263,6 +264,8 @@ class IdentityCenter:
             raise Unavailable(f"{place} cannot be reached: {_cause(error)}") from None
         except UNREADABLE:
             raise Unavailable(f"{place} sent an answer that cannot be read") from None
+        if _is_web_page(answer):  # not even Logout, whose answer is empty, may be taken for done
+            raise Unavailable(f"{place} answered with a web page; is a captive portal or a proxy in the way?")
         return _Answer(answer, place)
 
     def _end_of(self, answer: "_Answer", key: str) -> datetime:
@@ -337,12 +340,18 @@ def _innermost(error: BaseException) -> str:
     return safe(type(inner).__name__)
 
 
+def _is_web_page(answer: Mapping[str, Any]) -> bool:
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return str(headers.get("content-type", "")).lower().startswith("text/html")
+
+
 def _retry_after(header: str | None) -> float | None:
     """Seconds from a Retry-After header (RFC 9110 section 10.2.3: seconds, or a date, which AWS does not send)."""
     try:
-        return max(0.0, float(header)) if header else None
+        seconds = float(header) if header else math.nan
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _text(answer: _Answer, key: str) -> str:

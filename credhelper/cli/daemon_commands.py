@@ -3,17 +3,14 @@
 import argparse
 import json
 import os
-import select
 import signal
-import time
 from pathlib import Path
 
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import DaemonUnreachable
-from credhelper.local import file_lock, launcher, places, private_directory
+from credhelper.local import launcher, places, private_directory
 
 STOP_ANSWER_SECONDS = 3
-STOP_SECONDS = 6.0  # the daemon gives itself 5
 FORCE_SECONDS = 3.0
 
 
@@ -75,7 +72,7 @@ def stop(_: argparse.Namespace) -> int:
         if pid is None:
             speech.note("The daemon is not running.")
             return 0
-    if not _is_gone(STOP_SECONDS):
+    if not launcher.is_gone(launcher.STOP_SECONDS):
         _end_by_force(pid)
     speech.note("The daemon has stopped.")
     return 0
@@ -87,7 +84,7 @@ def _end_by_force(pid: int | None) -> None:
         if pid is not None and _is_daemon(pid):
             speech.note(f"The daemon (pid {pid}) does not react; sending it {number.name}.")
             os.kill(pid, number)
-            if _is_gone(FORCE_SECONDS):
+            if launcher.is_gone(FORCE_SECONDS):
                 return
     raise DaemonUnreachable("the daemon does not stop", hint=f"ps {pid or '-e'}")
 
@@ -104,19 +101,3 @@ def restart(args: argparse.Namespace) -> int:
     """Stops and starts it."""
     stop(args)
     return start(args)
-
-
-def _is_gone(seconds: float) -> bool:
-    """Whether the instance lock is free within ``seconds``; the kernel frees it with the process."""
-    env = places.environment()
-    lock = places.instance_lock(places.state_directory(env), places.socket_path(env))
-    descriptor = file_lock.open_lock_file(lock)
-    try:
-        give_up = time.monotonic() + seconds
-        while not file_lock.try_lock(descriptor):
-            if time.monotonic() > give_up:
-                return False
-            select.select([], [], [], 0.02)
-        return True
-    finally:
-        os.close(descriptor)

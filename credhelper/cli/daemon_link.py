@@ -12,6 +12,7 @@ from credhelper import client
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
 from credhelper.local import launcher, places
 
+HELLO_SECONDS = 10
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
@@ -31,38 +32,46 @@ class Failed(CredhelperError):
 def ask(op: str, fields: Mapping[str, str], *, start: bool = True, seconds: int = ANSWER_SECONDS) -> str:
     """The daemon's answer to one request, within ``seconds`` all told. Raises Failed, DaemonUnreachable.
 
-    An answer that breaks off is asked for once more: the daemon may just have been restarted.
+    An answer that breaks off is asked for once more: the daemon may just have been restarted. A daemon that says that
+    it is of no use any more, because it is older than we are or its installation is gone, is replaced if it may be.
     """
     give_up = time.monotonic() + seconds
     for is_last_try in (False, True):
         left = max(1, round(give_up - time.monotonic()))
         try:
             with contextlib.closing(open_connection(op, fields, start=start, seconds=left)) as connection:
-                return _outcome(client.receive(connection))
+                answer = client.receive(connection)
         except (EOFError, ConnectionError, ValueError) as error:
             if is_last_try:
-                raise DaemonUnreachable(
-                    f"the daemon broke off its answer: {error}", hint="credhelper daemon restart"
-                ) from error
+                raise _broken_off(error) from error
         except BlockingIOError:
             raise _silent(seconds) from None
+        else:
+            if is_last_try or not (start and _was_replaced(answer)):
+                return _outcome(answer)
     raise AssertionError("unreachable")
 
 
 def stream(op: str, fields: Mapping[str, str], *, seconds: int) -> Generator[str, None, None]:
     """The events of a request that has some. Closing the generator leaves the request. Raises as ``ask``."""
-    with contextlib.closing(open_connection(op, fields, start=True, seconds=seconds)) as connection:
-        while True:
-            try:
-                answer = client.receive(connection)
-            except (EOFError, ConnectionError, ValueError) as error:
-                raise DaemonUnreachable("the daemon went away in the middle", hint="credhelper daemon start") from error
-            except BlockingIOError:
-                raise _silent(seconds) from None
-            if b"event" not in answer:
+    for is_last_try in (False, True):
+        with contextlib.closing(open_connection(op, fields, start=True, seconds=seconds)) as connection:
+            answer = _next(connection, seconds)
+            if is_last_try or not _was_replaced(answer):
+                while b"event" in answer:
+                    yield answer[b"event"].decode()
+                    answer = _next(connection, seconds)
                 _outcome(answer)
                 return
-            yield answer[b"event"].decode()
+
+
+def _next(connection: socket, seconds: int) -> Mapping[bytes, bytes]:
+    try:
+        return client.receive(connection)
+    except (EOFError, ConnectionError, ValueError) as error:
+        raise _broken_off(error) from error
+    except BlockingIOError:
+        raise _silent(seconds) from None
 
 
 def open_connection(op: str, fields: Mapping[str, str], *, start: bool, seconds: int) -> socket:
@@ -80,12 +89,27 @@ def open_connection(op: str, fields: Mapping[str, str], *, start: bool, seconds:
     return connection
 
 
+def _was_replaced(answer: Mapping[bytes, bytes]) -> bool:
+    """Whether the daemon had to be replaced, and was. Raises DaemonUnreachable."""
+    if b"retry" not in answer or not _may_start():
+        return False
+    ask("stop", {}, start=False, seconds=HELLO_SECONDS)
+    if not launcher.is_gone(launcher.STOP_SECONDS):
+        return False
+    launcher.start_daemon(os.environ)
+    return True
+
+
+def _may_start() -> bool:
+    return os.environ.get("CREDHELPER_NO_AUTOSTART") != "1"
+
+
 def _connect_or_start(path: Path, *, start: bool, seconds: int) -> socket:
     with contextlib.suppress(*ABSENT):
         return _connect(path, seconds)
     if not start:
         raise not_running(path)
-    if os.environ.get("CREDHELPER_NO_AUTOSTART") == "1":
+    if not _may_start():
         raise DaemonUnreachable(
             f"the daemon is not running at {path}, and CREDHELPER_NO_AUTOSTART says not to start it",
             hint="credhelper daemon start",
@@ -111,6 +135,10 @@ def _connect(path: Path, seconds: int) -> socket:
 def not_running(path: Path) -> DaemonUnreachable:
     """The error of a daemon that is not there and must not be started now."""
     return DaemonUnreachable(f"the daemon is not running at {path}", hint="credhelper daemon start")
+
+
+def _broken_off(error: Exception) -> DaemonUnreachable:
+    return DaemonUnreachable(f"the daemon broke off its answer: {error}", hint="credhelper daemon restart")
 
 
 def _silent(seconds: int) -> DaemonUnreachable:

@@ -94,8 +94,11 @@ def parse_object(content: bytes) -> dict[str, Any]:
 def parse_token(content: bytes) -> Token:
     """A token file's content. Raises MalformedDocument; what only a refresh needs may be missing or unusable."""
     document = parse_object(content)
+    access_token = _text(document, "accessToken")
+    if not (access_token.isascii() and access_token.isprintable()):
+        raise MalformedDocument("accessToken cannot be sent in a header")
     return Token(
-        access_token=_text(document, "accessToken"),
+        access_token=access_token,
         expires_at=parse_timestamp(document.get("expiresAt")),
         start_url=_optional_text(document, "startUrl"),
         region=_optional_text(document, "region"),

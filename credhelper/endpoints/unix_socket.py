@@ -16,7 +16,7 @@ from typing import Any
 
 from credhelper import __version__, client
 from credhelper.agent.agent import Agent, render
-from credhelper.domain.errors import CredhelperError, DaemonUnreachable, Unavailable
+from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 
@@ -103,6 +103,9 @@ class UnixSocket:
         connection.answer(success(await self.agent.get(fields)))
 
     async def _login(self, connection: "Connection", fields: Fields) -> None:
+        crippled = _why_crippled()
+        if crippled is not None:  # found out now, not after a person has signed in
+            raise crippled
         login, event = self.agent.login(fields)
         if login is None:
             connection.send({"event": render(event)})
@@ -245,8 +248,9 @@ def success(document: str) -> dict[str, str]:
 
 def failure(error: CredhelperError) -> dict[str, str]:
     """The last frame of one that did not, worded for stderr."""
-    if type(error) in {CredhelperError, Unavailable}:
-        error = _why_crippled() or error
+    may_be_crippled = type(error) in {CredhelperError, ConfigError, DaemonUnreachable, Unavailable}
+    crippled = _why_crippled() if may_be_crippled else None
+    error = crippled or error
     lines = [f"credhelper: error: {safe(error.message)}"]
     if error.hint:
         lines.append(f"credhelper: hint: {safe(error.hint)}")
@@ -256,6 +260,7 @@ def failure(error: CredhelperError) -> dict[str, str]:
         "err": "\n".join(lines) + "\n",
         "code": error.code,
         "message": safe(error.message),
+        **({"retry": "1"} if crippled else {}),
     }
 
 
@@ -277,11 +282,13 @@ def _fault() -> dict[str, str]:
 
 
 def _other_version(theirs: str) -> dict[str, str]:
+    """The answer to a client of another protocol; a newer one is told to ask again, for it may replace us."""
+    ours = client.PROTOCOL.decode()
+    is_newer = theirs.isdecimal() and int(theirs) > int(ours)
     error = DaemonUnreachable(
-        f"the daemon speaks protocol {client.PROTOCOL.decode()}, this client {safe(theirs)}",
-        hint="credhelper daemon restart",
+        f"the daemon speaks protocol {ours}, this client {safe(theirs)}", hint="credhelper daemon restart"
     )
-    return failure(error) | {"retry": "1"}
+    return failure(error) | ({"retry": "1"} if is_newer else {})
 
 
 def _decode(payload: bytes) -> Fields:

@@ -1,4 +1,4 @@
-"""Starting the daemon behind a client: detached from everything the client's parent may wait for."""
+"""Starting the daemon behind a client, detached from everything the client's parent may wait for; seeing it end."""
 
 import os
 import select
@@ -8,9 +8,10 @@ import time
 from collections.abc import Mapping
 
 from credhelper.domain.errors import DaemonUnreachable
-from credhelper.local import process
+from credhelper.local import file_lock, places, process
 
 START_SECONDS = 8.0
+STOP_SECONDS = 6.0  # the daemon gives itself 5
 
 
 def start_daemon(environment: Mapping[str, str], *, seconds: float = START_SECONDS) -> None:
@@ -55,3 +56,19 @@ def _read_all(descriptor: int, seconds: float) -> str:
         if not chunk or said == b"ready\n":
             break
     return said.decode(errors="replace")
+
+
+def is_gone(seconds: float) -> bool:
+    """Whether the daemon at our socket has ended within ``seconds``: the kernel frees its lock with the process."""
+    env = places.environment()
+    lock = places.instance_lock(places.state_directory(env), places.socket_path(env))
+    descriptor = file_lock.open_lock_file(lock)
+    try:
+        give_up = time.monotonic() + seconds
+        while not file_lock.try_lock(descriptor):
+            if time.monotonic() > give_up:
+                return False
+            select.select([], [], [], 0.02)
+        return True
+    finally:
+        os.close(descriptor)

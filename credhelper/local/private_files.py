@@ -5,6 +5,7 @@ directory, somebody else's file. Reading refuses all of these within one open().
 """
 
 import contextlib
+import errno
 import os
 import re
 import stat
@@ -48,7 +49,7 @@ def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> by
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UnusableFile(_why_not_opened(path, error)) from error
+        raise UnusableFile(_why_not_opened(error)) from error
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -64,8 +65,8 @@ def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> by
         os.close(descriptor)
 
 
-def _why_not_opened(path: Path, error: OSError) -> str:
-    return "a symbolic link" if path.is_symlink() else (error.strerror or "unreadable")
+def _why_not_opened(error: OSError) -> str:
+    return "a symbolic link" if error.errno == errno.ELOOP else (error.strerror or "unreadable")
 
 
 def _read_at_most(descriptor: int, largest: int) -> bytes:

@@ -83,7 +83,7 @@ class Redirect:
                 request = await self._request(connection, reader)
                 if request is not None:
                     status, body = await self._answer(request)
-                    writer.write(_response(connection, status, body))
+                    writer.write(_response(connection, status, "" if request.method == b"HEAD" else body))
                     await writer.drain()
         finally:
             writer.close()
