@@ -6,6 +6,7 @@ and key, and spoils only what depends on it.
 """
 
 import configparser
+import io
 import os
 import re
 import shlex
@@ -210,7 +211,8 @@ def is_region(text: str) -> bool:
 def _parse(path: Path) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser()
     try:
-        parser.read_string(_read(path).decode(), source=str(path))
+        text = io.TextIOWrapper(io.BytesIO(_read(path)), encoding="utf-8")  # any line ending will do, as for botocore
+        parser.read_file(text, source=str(path))
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -269,8 +269,11 @@ class IdentityCenter:
         return _Answer(answer, place)
 
     def _end_of(self, answer: "_Answer", key: str) -> datetime:
+        seconds = _number(answer, key)
+        if seconds <= 0:
+            raise Unavailable(f"{answer.place} answered with something that has already expired ({key})")
         try:
-            return documents.moment_after(self._clock.now(), _number(answer, key))
+            return documents.moment_after(self._clock.now(), seconds)
         except documents.MalformedDocument as error:
             raise Unavailable(f"{answer.place} answered with {error}") from None
 
