@@ -11,7 +11,8 @@ The rest of credhelper takes its wire format and the place of the socket from he
 Wire format: a frame is a 4-byte big-endian length and that many bytes: fields ``key=value`` separated by NUL, which
 neither a path nor an environment variable nor JSON text can contain. A request has ``v`` (the protocol's number),
 ``op`` and the operation's fields. The last frame of an answer has ``status`` (an exit status), ``out`` and ``err``
-(what to print where); a login sends ``event`` frames before it.
+(what to print where); a login sends ``event`` frames before it. ``retry`` in it tells the fast client to hand over,
+``replace`` tells the full program that another daemon should be started in this one's place.
 """
 
 import _socket

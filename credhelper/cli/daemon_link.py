@@ -91,7 +91,7 @@ def open_connection(op: str, fields: Mapping[str, str], *, start: bool, seconds:
 
 def _was_replaced(answer: Mapping[bytes, bytes]) -> bool:
     """Whether the daemon had to be replaced, and was. Raises DaemonUnreachable."""
-    if b"retry" not in answer or not _may_start():
+    if b"replace" not in answer or not _may_start():
         return False
     ask("stop", {}, start=False, seconds=HELLO_SECONDS)
     if not launcher.is_gone(launcher.STOP_SECONDS):

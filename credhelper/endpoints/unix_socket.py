@@ -260,7 +260,7 @@ def failure(error: CredhelperError) -> dict[str, str]:
         "err": "\n".join(lines) + "\n",
         "code": error.code,
         "message": safe(error.message),
-        **({"retry": "1"} if crippled else {}),
+        **({"retry": "1", "replace": "1"} if crippled else {}),
     }
 
 
@@ -282,13 +282,13 @@ def _fault() -> dict[str, str]:
 
 
 def _other_version(theirs: str) -> dict[str, str]:
-    """The answer to a client of another protocol; a newer one is told to ask again, for it may replace us."""
+    """The answer to a client of another protocol: the fast one hands over to the full program, which may replace us."""
     ours = client.PROTOCOL.decode()
     is_newer = theirs.isdecimal() and int(theirs) > int(ours)
     error = DaemonUnreachable(
         f"the daemon speaks protocol {ours}, this client {safe(theirs)}", hint="credhelper daemon restart"
     )
-    return failure(error) | ({"retry": "1"} if is_newer else {})
+    return failure(error) | {"retry": "1"} | ({"replace": "1"} if is_newer else {})
 
 
 def _decode(payload: bytes) -> Fields:

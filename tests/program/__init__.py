@@ -1,0 +1,1 @@
+"""The whole program: real processes and sockets against the embedded sandbox."""
