@@ -3,8 +3,8 @@
 This one file is copied to the user's data directory and run there by the base interpreter with ``-IS``, so it must
 stand alone: it imports nothing but built-in modules (a test pins them) and compiles in a fraction of a millisecond.
 It only knows the everyday case, a daemon that answers. Whatever else happens (no daemon, a daemon of another
-version, a connection that breaks) it hands over to the full program, whose interpreter is named in the file
-``installation`` beside it, and which explains, starts the daemon and asks again.
+version, a connection that breaks) it hands over to the full program, whose interpreter and package are named in the
+file ``installation`` beside it, and which explains, starts the daemon and asks again.
 
 The rest of credhelper takes its wire format and the place of the socket from here.
 
@@ -175,7 +175,8 @@ def hand_over(argument: bytes) -> None:
     home = __file__.encode("utf-8", "surrogateescape").rpartition(b"/")[0]
     try:
         with open(home + b"/installation", "rb") as file:
-            python = file.read().strip()
+            python, package = file.read().splitlines()
+        lstat(package)
         execv(python, [python, b"-Im", b"credhelper", b"get", b"--percent-encoded-profile", argument])
     except (OSError, ValueError):
         _write_all(

@@ -26,7 +26,6 @@ from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
-    ConfigError,
     CredhelperError,
     DaemonUnreachable,
     LoginRequired,
@@ -112,14 +111,7 @@ class Agent:
     async def whoami(self, fields: Fields) -> Json:
         """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
         role = self._role(fields)
-        region = fields.get("region") or self._profile(fields).get("region") or role.session.region
-        if not config_file.is_region(region):
-            place = "--region"
-            if "region" not in fields:
-                name = self._profile_name(fields)
-                section = "[default]" if name == "default" else f"[profile {safe(name or '')}]"
-                place = f"{self._configuration(fields).paths.config}: {section}: region"
-            raise ConfigError(f"{place}: “{safe(region)}” is not a region such as eu-west-1")
+        region = self._region(fields) or role.session.region
         try:
             credentials = await self.roles.credentials(role)
             identity = await self._network.run(
@@ -240,9 +232,13 @@ class Agent:
             )
         return named or "default"
 
-    def _profile(self, fields: Fields) -> Mapping[str, str]:
-        name = self._profile_name(fields)
-        return {} if name is None else self._configuration(fields).profile(name)
+    def _region(self, fields: Fields) -> str | None:
+        """By option, else the profile's. Raises UsageError, ConfigError: it becomes part of a host name."""
+        named = fields.get("region")
+        if named is not None and not config_file.is_region(named):
+            raise UsageError(f"--region: “{safe(named)}” is not a region such as eu-west-1")
+        profile = self._profile_name(fields)
+        return named or (profile and self._configuration(fields).region_of(profile))
 
     def _with_hint(self, error: LoginRequired, fields: Fields) -> LoginRequired:
         """Completes the hint of a legacy session, which can be named by a profile only."""

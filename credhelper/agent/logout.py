@@ -211,7 +211,7 @@ def revoke(api: IdentityCenter, outcome: Outcome) -> None:
     """Ends the sign-in at the portal, best effort, and notes in ``outcome`` how that went."""
     if outcome.access_token is None:
         if outcome.token != "absent":  # noqa: S105  # a state, no secret
-            outcome.revoked, outcome.error = False, "the file held no token that could be revoked"
+            outcome.error = "the file held no token that could be revoked"
         return
     if outcome.region is None or not _REGION.fullmatch(outcome.region):
         outcome.revoked, outcome.error = False, "the token names no region in which to revoke it"

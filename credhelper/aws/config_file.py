@@ -25,6 +25,7 @@ ADOPTED_PREFIX = "credhelper_sso_"
 
 LARGEST = 4 * 1024**2  # bytes; a file with 2,000 profiles has 300 KB
 
+A_REGION = "a region such as eu-west-1"
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
@@ -99,6 +100,13 @@ class Configuration:
             self._required(keys, prefix + "role_name", section),
         )
 
+    def region_of(self, profile: str) -> str | None:
+        """The profile's own region, if it has one. Raises ConfigError."""
+        keys = self.profile(profile)
+        if not keys.get("region"):
+            return None
+        return self._required(keys, "region", _section(profile), _REGION, A_REGION)
+
     def role(self, session: str, account_id: str, role_name: str) -> Role:
         """The role named by command-line options. Raises ConfigError."""
         if not _ACCOUNT_ID.fullmatch(account_id):
@@ -141,7 +149,7 @@ class Configuration:
 
     def _sso_keys(self, profile: str) -> tuple[Mapping[str, str], str, str]:
         keys = self.profile(profile)
-        section = "[default]" if profile == "default" else f"[profile {safe(profile)}]"
+        section = _section(profile)
         for prefix in (ADOPTED_PREFIX, NATIVE_PREFIX):
             if any(key in keys for key in (prefix + "session", prefix + "start_url")):
                 return keys, prefix, section
@@ -156,7 +164,7 @@ class Configuration:
             raise ConfigError(
                 f"{self.paths.config}: {section}: {prefix}start_url is not an https:// address: {safe(start_url)}"
             )
-        region = self._required(keys, prefix + "region", section, _REGION, "a region such as eu-west-1")
+        region = self._required(keys, prefix + "region", section, _REGION, A_REGION)
         # Scopes belong to an sso-session: the AWS CLI registers legacy clients without any.
         scopes = None if name is None else _scopes(keys.get("sso_registration_scopes"))
         return SsoSession(name, start_url, region, scopes)
@@ -206,6 +214,10 @@ def load(paths: ConfigPaths) -> Configuration:
 def is_region(text: str) -> bool:
     """Whether ``text`` may become part of a host name."""
     return _REGION.fullmatch(text) is not None
+
+
+def _section(profile: str) -> str:
+    return "[default]" if profile == "default" else f"[profile {safe(profile)}]"
 
 
 def _parse(path: Path) -> dict[str, dict[str, str]]:

@@ -23,7 +23,7 @@ def add(commands: options.Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the identity."""
     fields = options.role_fields(args)
-    if args.region:
+    if args.region is not None:
         fields["region"] = args.region
     answer = daemon_link.ask("whoami", fields)
     if args.json:

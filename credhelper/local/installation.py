@@ -23,8 +23,9 @@ def put_in_place(env: Mapping[bytes, bytes]) -> Path:
     """Brings the client's copy and the note beside it up to date; returns the copy's path. Raises OSError."""
     directory = places.data_directory(env)
     copy = directory / "client.py"
-    _update(copy, resources.files("credhelper").joinpath("client.py").read_bytes())
-    _update(directory / "installation", os.fsencode(sys.executable) + b"\n")
+    package = resources.files("credhelper")
+    _update(copy, package.joinpath("client.py").read_bytes())
+    _update(directory / "installation", os.fsencode(f"{sys.executable}\n{package}\n"))
     return copy
 
 

@@ -101,7 +101,7 @@ def test_the_copy_and_the_note_are_brought_up_to_date(tmp_path: Path) -> None:
     source = Path(client.__file__).read_bytes()
     note = copy.with_name("installation")
     assert copy.read_bytes() == source
-    assert note.read_text() == sys.executable + "\n"
+    assert note.read_text().splitlines() == [sys.executable, str(Path(client.__file__).parent)]
     inode = copy.stat().st_ino
     assert installation.put_in_place(env) == copy
     assert copy.stat().st_ino == inode
@@ -109,7 +109,7 @@ def test_the_copy_and_the_note_are_brought_up_to_date(tmp_path: Path) -> None:
     note.write_text("old")
     installation.put_in_place(env)
     assert copy.read_bytes() == source
-    assert note.read_text() == sys.executable + "\n"
+    assert note.read_text().splitlines() == [sys.executable, str(Path(client.__file__).parent)]
 
 
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "huge"])

@@ -6,8 +6,6 @@ import select
 import subprocess
 import sys
 
-import pytest
-
 from credhelper import __version__
 from tests.machine import SECONDS, Machine
 from tests.program.support import refusal
@@ -38,15 +36,17 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("arguments", WRONG, ids=" ".join)
-def test_wrong_usage_ends_with_2_and_starts_nothing(machine: Machine, arguments: tuple[str, ...]) -> None:
-    refusal(machine.run(*arguments), 2)
+def test_wrong_usage_ends_with_2_and_starts_nothing(machine: Machine) -> None:
+    for arguments in WRONG:
+        run = machine.run(*arguments)
+        assert run.status == 2, arguments
+        refusal(run, 2)
     assert not machine.socket.exists()
 
 
-@pytest.mark.parametrize("command", [("get",), ("login",), ("whoami",)])
-def test_no_profile_chosen_and_no_default_is_wrong_usage(machine: Machine, command: tuple[str, ...]) -> None:
-    refusal(machine.run(*command), 2, "default", "--profile")
+def test_no_profile_chosen_and_no_default_is_wrong_usage(machine: Machine) -> None:
+    for command in ("get", "login", "whoami"):
+        refusal(machine.run(command), 2, "default", "--profile")
 
 
 def test_version_and_help(machine: Machine) -> None:

@@ -69,22 +69,9 @@ def place(line: list[str]) -> Path:
     return Path(line[2])
 
 
-@pytest.mark.parametrize(
-    "profile",
-    [
-        "dev",
-        "native",
-        "legacy",
-        "unassigned",
-        "no-such-profile",
-        "with space",
-        "käse/ß@x.y",
-        "100%",
-        "-dash",
-        "%2D",
-    ],
-)
-def test_it_answers_exactly_like_get(machine: Machine, profile: str) -> None:
+def test_it_answers_exactly_like_get(machine: Machine) -> None:
+    expected = {"dev": 0, "legacy": 3, "unassigned": 5, "no-such-profile": 4, "with space": 0, "käse/ß@x.y": 0}
+    expected |= {"100%": 0, "-dash": 0, "%2D": 0}
     text = machine.config.read_text(encoding="utf-8")
     for name, role in (("unassigned", "Billing"), ("with space", "Developer"), ("käse/ß@x.y", "Developer")):
         text += f'\n[profile "{name}"]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = {role}\n'
@@ -92,12 +79,12 @@ def test_it_answers_exactly_like_get(machine: Machine, profile: str) -> None:
         text += f"\n[profile {name}]\nsso_session = corp\nsso_account_id = 111122223333\nsso_role_name = ReadOnly\n"
     machine.write_config(text)
     machine.log_in()
-    line = machine.run("configure", "command", f"--profile={profile}").out.split()
-    assert len(line) == 4
-    quick = machine.run_program(line)
-    assert quick == machine.run("get", f"--profile={profile}")
-    expected = {"legacy": 3, "unassigned": 5, "no-such-profile": 4}.get(profile, 0)
-    assert quick.status == expected, quick.err
+    for profile, status in expected.items():
+        line = machine.run("configure", "command", f"--profile={profile}").out.split()
+        assert len(line) == 4
+        quick = machine.run_program(line)
+        assert quick == machine.run("get", f"--profile={profile}")
+        assert quick.status == status, quick.err
 
 
 def test_it_imports_nothing_but_what_the_interpreter_has_loaded_anyway_and_sockets(

@@ -6,10 +6,8 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.machine import CONFIG, Machine
-from tests.program.support import NOBODY, Daemon, refusal, running_daemon
+from tests.program.support import NOBODY, Daemon, ask, refusal, running_daemon
 
 OTHER = ("--sso-session", "other")
 
@@ -97,16 +95,15 @@ def test_in_a_tokens_place_it_means_login_required_with_one_warning(machine: Mac
         for told, (kind, make) in enumerate(KINDS.items(), start=1):
             make(machine.token_file())
             for _ in range(2):
-                run = machine.run("get", "--profile", "dev")
-                assert run.status == 3, (kind, run)
-                refusal(run, 3, "corp")
-            assert machine.run("get", "--profile", "other").status == 0, kind
+                answer = ask(machine, "get", profile="dev")
+                assert answer["status"] == "3", (kind, answer)
+            assert ask(machine, "get", profile="other")["status"] == "0", kind
             lines = warnings(daemon, machine.token_file())
             assert len(lines) == told, (kind, lines)
             assert "WARNING" in lines[-1]
             clear(machine.token_file())
-        status = machine.run("status", "--json")
-        assert status.status == 0
+        refusal(machine.run("get", "--profile", "dev"), 3, "corp")
+        assert machine.run("status", "--json").status == 0
         assert "Traceback" not in daemon.log()
 
 
@@ -141,17 +138,18 @@ def test_beside_the_tokens_it_is_nobodys_business(machine: Machine) -> None:
         assert "Traceback" not in daemon.log()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "a directory"])
-def test_a_login_replaces_it_and_follows_no_link(machine: Machine, kind: str) -> None:
+def test_a_login_replaces_it_and_follows_no_link(machine: Machine) -> None:
     machine.cache.mkdir(mode=0o700, parents=True)
-    KINDS[kind](machine.token_file())
     elsewhere = machine.cache.parent / "elsewhere"
-    before = elsewhere.read_bytes() if elsewhere.exists() else b""
-    machine.log_in()
-    found = machine.token_file().lstat()
-    assert (found.st_uid, found.st_mode & 0o7777) == (os.getuid(), 0o600)
-    assert machine.run("get", "--profile", "dev").status == 0
-    assert not elsewhere.exists() or elsewhere.read_bytes() == before
+    for kind in ("empty", "a terabyte of nothing", "a FIFO", "a link", "a link to itself", "a device", "a socket"):
+        machine.token_file().unlink(missing_ok=True)
+        KINDS[kind](machine.token_file())
+        before = elsewhere.read_bytes() if elsewhere.exists() else b""
+        machine.log_in()
+        found = machine.token_file().lstat()
+        assert (found.st_uid, found.st_mode & 0o7777) == (os.getuid(), 0o600), kind
+        assert machine.run("get", "--profile", "dev").status == 0, kind
+        assert not elsewhere.exists() or elsewhere.read_bytes() == before, kind
 
 
 def test_in_a_registrations_place_a_login_makes_a_new_one(machine: Machine) -> None:
@@ -175,14 +173,10 @@ def test_a_file_being_written_in_place_is_no_logout(machine: Machine) -> None:
     assert machine.run("get", "--profile", "dev") == first
 
 
-@pytest.mark.parametrize("kind", ["a FIFO", "a directory", "binary", "a link to itself", "a device"])
-def test_in_the_configurations_place_it_is_a_configuration_error(machine: Machine, kind: str) -> None:
-    machine.config.unlink()
-    if kind == "a device":
-        machine.config.symlink_to("/dev/null")
-    else:
+def test_in_the_configurations_place_it_is_a_configuration_error(machine: Machine) -> None:
+    for kind in ("a FIFO", "a directory", "binary", "a link to itself"):
+        clear(machine.config)
         KINDS[kind](machine.config)
-    run = machine.run("get", "--profile", "dev")
-    refusal(run, 4, str(machine.config))
-    assert machine.run("status", "--json").status == 0
-    assert machine.run("logout").status == 0
+        refusal(machine.run("get", "--profile", "dev"), 4, str(machine.config))
+        assert machine.run("status", "--json").status == 0, kind
+        assert machine.run("logout").status == 0, kind

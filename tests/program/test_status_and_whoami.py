@@ -196,7 +196,7 @@ def test_whoami_fails_as_get_does(machine: Machine, sandbox: Sandbox) -> None:
 
 def test_whoami_refuses_a_region_that_is_none(machine: Machine) -> None:
     machine.log_in()
-    refusal(machine.run("whoami", "--profile", "dev", "--region", "evil.example/x"), 4, "region")
+    refusal(machine.run("whoami", "--profile", "dev", "--region", "evil.example/x"), 2, "region")
     config = machine.config.read_text(encoding="utf-8")
     machine.write_config(config.replace("region = eu-west-1", "region = not a region"))
     refusal(machine.run("whoami", "--profile", "dev"), 4, str(machine.config), "[profile dev]", "region")
