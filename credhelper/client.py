@@ -119,14 +119,21 @@ def connect(path: bytes, seconds: int) -> _socket.socket:
     Raises OSError; BlockingIOError when the time is over, PermissionError when another user answers there.
     """
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    # The kernel's own limits, not settimeout(): a non-blocking connect() to a full backlog fails at once.
-    timeval = seconds.to_bytes(8, sys.byteorder) + bytes(8)
-    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
-    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
+    limit(connection, seconds)
     connection.connect(path)
     if peer_uid(connection) != getuid():
         raise PermissionError(1, "another user answers at the daemon's socket")
     return connection
+
+
+def limit(connection: _socket.socket, seconds: int) -> None:
+    """From now on nothing on ``connection`` blocks for longer than ``seconds``: it raises BlockingIOError instead.
+
+    The kernel's own limits, not settimeout(): a non-blocking connect() to a full backlog fails at once.
+    """
+    timeval = seconds.to_bytes(8, sys.byteorder) + bytes(8)
+    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, timeval)
+    connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
 
 
 def decode_profile(argument: bytes) -> bytes:
@@ -154,7 +161,7 @@ def main() -> None:
         connection.sendall(frame(request | caller(environ)))
         answer = receive(connection)
         status, out, err = int(answer[b"status"]), answer[b"out"], answer[b"err"]
-        if b"retry" in answer:  # a daemon of another version
+        if b"retry" in answer:  # a daemon that should not go on as it is
             hand_over(argument)
     except BlockingIOError:
         _write_all(2, b"credhelper: error: the daemon did not answer within 10 s\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from credhelper import client
@@ -157,22 +158,32 @@ async def _serve(socket_file: SocketFile, state: Path, home: Path, ready: Ready)
     from credhelper.agent.agent import Agent
     from credhelper.endpoints.unix_socket import UnixSocket
 
-    stopping = asyncio.Event()
+    is_stopping, attention = False, asyncio.Event()
+
+    def stop() -> None:
+        nonlocal is_stopping
+        is_stopping = True
+        attention.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
+    loop.add_signal_handler(signal.SIGIO, attention.set)
     agent = Agent(home, state)
     agent.introduce(str(socket_file.path))
-    door = UnixSocket(agent, stopping.set)
+    door = UnixSocket(agent, stop)
     await door.start(socket_file.listener)
     ready("ready")
     log.info("serving at %s", socket_file.path)
     _keep_client_up_to_date()
-    while not stopping.is_set():
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SOCKET_CHECK):
-                await stopping.wait()
-        if stopping.is_set() or socket_file.is_ours:
+    while not is_stopping:
+        with _told_of_deletions(socket_file.path.parent):
+            if socket_file.is_ours:
+                attention.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SOCKET_CHECK):
+                    await attention.wait()
+        if is_stopping or socket_file.is_ours:
             continue
         if not socket_file.is_missing:  # somebody deleted the lock file, and another daemon could start
             log.error("the socket %s has become another daemon's; stopping", socket_file.path)
@@ -183,8 +194,21 @@ async def _serve(socket_file: SocketFile, state: Path, home: Path, ready: Ready)
             await door.start(socket_file.listener)
         except CredhelperError as error:
             log.warning("that failed, the next try is in %g s: %s", SOCKET_CHECK, error)
+            attention.clear()
     await door.stop()
     await agent.stop()
+
+
+@contextlib.contextmanager
+def _told_of_deletions(directory: Path) -> Iterator[None]:
+    """Inside, the kernel sends SIGIO when a name in ``directory`` goes (Linux dnotify): looking costs no wake-ups."""
+    with contextlib.ExitStack() as stack:
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):  # a directory that has just gone: the next look finds out
+                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                stack.callback(os.close, descriptor)
+                fcntl.fcntl(descriptor, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
+        yield
 
 
 def _keep_client_up_to_date() -> None:

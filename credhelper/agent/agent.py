@@ -169,9 +169,12 @@ class Agent:
                 self.tokens.reopen(session)
         log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
         for outcome in receipt.outcomes:
-            if outcome.session is not None:
-                # Memory knows what to revoke also where the file was torn, or older because the disk was full.
-                outcome.access_token = dropped.get(outcome.session.cache_key, outcome.access_token)
+            if outcome.session is not None and outcome.session.cache_key in dropped:
+                # Memory knows another token where the file was torn, or older because the disk was full, or a
+                # stranger's that has just been written.
+                known = dropped[outcome.session.cache_key]
+                outcome.access_token = outcome.access_token or known
+                outcome.more_access_tokens.append(known)
         await asyncio.gather(*(self._revoke(outcome) for outcome in receipt.outcomes))
         receipt.still_valid = still_valid
         return receipt.document()
@@ -319,12 +322,12 @@ class Agent:
         dropped: dict[str, str] = {}
         handed_out: list[tuple[Role, RoleCredentials]] = []
         for session in sessions:
+            self.logins.abandon(session)
             token = self.tokens.close(session)
             if token is not None:
                 dropped[session.cache_key] = token.access_token
             handed_out += self.roles.forget(session.cache_key)
-        for session in sessions:
-            await self.logins.cancel(session)
+        await asyncio.gather(*(self.logins.cancel(session) for session in sessions))
         return dropped, [_still_valid(role, credentials) for role, credentials in handed_out]
 
     async def _revoke(self, outcome: log_out.Outcome) -> None:

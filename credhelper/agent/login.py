@@ -72,6 +72,8 @@ class Login:
         """The command that starts it again."""
         self.abandoned = threading.Event()
         """Tells work in its thread, which cannot be cancelled, that its result is no longer wanted."""
+        self.logged_out = threading.Event()
+        """The same, and what has been written already must go again."""
         self.started_at = started_at
         self.expires_at = started_at + AUTHORIZATION_TIME
         self.events: list[Event] = []
@@ -180,6 +182,13 @@ class Logins:
     def under_way(self) -> list[Login]:
         """The logins that wait for a person."""
         return [login for login in self._under_way.values() if not login.has_ended]
+
+    def abandon(self, session: SsoSession) -> None:
+        """The session is being logged out of: from here on its login writes nothing that stays."""
+        login = self._under_way.get(session.cache_key)
+        if login is not None:
+            login.abandoned.set()
+            login.logged_out.set()
 
     async def cancel(self, session: SsoSession) -> None:
         """Ends the session's login, if one is under way."""
@@ -333,11 +342,12 @@ class Logins:
         leave a token behind nor a sign-in that nobody knows of.
         """
         session = login.session
+        given_up = threading.Event()
 
         def work() -> Token | None:
             token = _token(session, registration, obtain())
             try:
-                is_kept = self._keep(login, token)
+                is_kept = not given_up.is_set() and self._keep(login, token)
             except BaseException:
                 self._revoke(session, token)
                 raise
@@ -348,7 +358,7 @@ class Logins:
         try:
             token = await self._workers.run(KEEP_DEADLINE, work, lane="login")
         except DeadlineExceeded as error:
-            login.abandoned.set()
+            given_up.set()  # this attempt; the login may make another
             raise Unavailable(f"IAM Identity Center gave {error}") from None
         except Refused as error:
             if error.reason in FORGOTTEN_CLIENT:
@@ -365,17 +375,21 @@ class Logins:
         path = self._tokens.cache.token_path(session)
         try:
             with file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE):
-                if not login.abandoned.is_set():
-                    self._tokens.cache.save_token(session, token)
-                    if login.abandoned.is_set():
-                        private_files.remove(path)
+                if login.abandoned.is_set():
+                    return False
+                self._tokens.cache.save_token(session, token)
+                if login.logged_out.is_set():  # the logout came between the look and the write
+                    private_files.remove(path)
+                    return False
         except file_lock.LockBusy:
             raise CredhelperError(f"{path}: another process has been refreshing the token for too long") from None
         except OSError as error:
+            culprit = error.filename or path
             raise CredhelperError(
-                f"the token cannot be written: {path}: {error.strerror}", hint=f"ls -ld {shlex.quote(str(path))}"
+                f"the token cannot be written: {path}: {error.strerror} ({culprit})",
+                hint=f"ls -ld {shlex.quote(str(path))}",
             ) from error
-        return not login.abandoned.is_set()
+        return True
 
     def _revoke(self, session: SsoSession, token: Token) -> None:
         try:

@@ -16,7 +16,7 @@ from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configurat
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain import documents
-from credhelper.domain.errors import ConfigError, UpstreamError
+from credhelper.domain.errors import ConfigError, CredhelperError
 from credhelper.domain.model import SsoSession
 from credhelper.local import file_lock, private_files
 
@@ -40,6 +40,7 @@ class Outcome:
     start_url: str | None
     token: str = "absent"  # noqa: S105  # a state, no secret
     access_token: str | None = field(default=None, repr=False)
+    more_access_tokens: list[str] = field(default_factory=list, repr=False)
     region: str | None = None
     client_id: str | None = None
     revoked: bool | None = None
@@ -217,9 +218,10 @@ def revoke(api: IdentityCenter, outcome: Outcome) -> None:
         outcome.revoked, outcome.error = False, "the token names no region in which to revoke it"
         return
     try:
-        api.revoke(outcome.region, outcome.access_token)
+        for token in dict.fromkeys((outcome.access_token, *outcome.more_access_tokens)):
+            api.revoke(outcome.region, token)
         outcome.revoked = True
-    except UpstreamError as error:
+    except CredhelperError as error:
         outcome.revoked, outcome.error = False, error.message
 
 

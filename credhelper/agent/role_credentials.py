@@ -92,7 +92,10 @@ class RoleCredentialsCache:
 
     async def get(self, role: Role) -> str:
         """The role's ``credential_process`` document. Raises LoginRequired, RoleNotAssigned, UpstreamError."""
-        return self._hand_out(role, await self._entry(role))
+        entry = await self._entry(role)
+        if self._valid_entry(role) is not entry:  # a logout or another login came just now
+            entry = await self._entry(role)
+        return self._hand_out(role, entry)
 
     async def credentials(self, role: Role) -> RoleCredentials:
         """The role's credentials themselves, for calls of our own."""

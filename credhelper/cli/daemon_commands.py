@@ -1,6 +1,7 @@
 """``credhelper daemon``: the background process itself."""
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -45,9 +46,10 @@ def run(args: argparse.Namespace) -> int:
 
     def ready(text: str) -> None:
         if args.ready_fd is not None and not told:
-            os.write(args.ready_fd, text.encode(errors="replace") + b"\n")
+            told.append(text)
+            with contextlib.suppress(OSError):  # whoever started us may have left: no reason to end
+                os.write(args.ready_fd, text.encode(errors="replace") + b"\n")
             os.close(args.ready_fd)
-        told.append(text)
 
     return daemon.run(ready)
 
@@ -70,8 +72,10 @@ def stop(_: argparse.Namespace) -> int:
         daemon_link.ask("stop", {}, start=False, seconds=STOP_ANSWER_SECONDS)
     except DaemonUnreachable:
         if pid is None:
-            speech.note("The daemon is not running.")
-            return 0
+            if launcher.is_gone(0):
+                speech.note("The daemon is not running.")
+                return 0
+            raise
     if not launcher.is_gone(launcher.STOP_SECONDS):
         _end_by_force(pid)
     speech.note("The daemon has stopped.")

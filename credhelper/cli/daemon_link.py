@@ -5,14 +5,13 @@ import os
 import sys
 import time
 from _socket import SO_PEERCRED, SOL_SOCKET, socket
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from credhelper import client
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
 from credhelper.local import launcher, places
 
-HELLO_SECONDS = 10
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
@@ -20,12 +19,11 @@ Fields = dict[str, str]
 
 
 class Failed(CredhelperError):
-    """The daemon's answer is an error; it has worded it already."""
+    """The daemon's answer is an error."""
 
-    def __init__(self, status: int, err: str, code: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, status: int, code: str, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint or None)
         self.status = status
-        self.err = err
         self.code = code
 
 
@@ -35,52 +33,63 @@ def ask(op: str, fields: Mapping[str, str], *, start: bool = True, seconds: int 
     An answer that breaks off is asked for once more: the daemon may just have been restarted. A daemon that says that
     it is of no use any more, because it is older than we are or its installation is gone, is replaced if it may be.
     """
-    give_up = time.monotonic() + seconds
+    *_, last = _frames(op, fields, start=start, seconds=seconds)
+    return _outcome(last)
+
+
+def stream(op: str, fields: Mapping[str, str], *, seconds: int, next_seconds: int) -> Generator[str, None, None]:
+    """The events of a request that has some: the first within ``seconds``, each other within ``next_seconds``.
+
+    Closing the generator leaves the request. Raises as ``ask``.
+    """
+    with contextlib.closing(_frames(op, fields, start=True, seconds=seconds, next_seconds=next_seconds)) as frames:
+        for frame in frames:
+            if b"event" in frame:
+                yield frame[b"event"].decode()
+            else:
+                _outcome(frame)
+
+
+def _frames(
+    op: str, fields: Mapping[str, str], *, start: bool, seconds: int, next_seconds: int = 1
+) -> Generator[Mapping[bytes, bytes], None, None]:
+    left = _countdown(seconds)
+    has_begun = False
     for is_last_try in (False, True):
-        left = max(1, round(give_up - time.monotonic()))
         try:
-            with contextlib.closing(open_connection(op, fields, start=start, seconds=left)) as connection:
-                answer = client.receive(connection)
+            with contextlib.closing(_open_connection(op, fields, left, start=start)) as connection:
+                client.limit(connection, left())
+                frame = client.receive(connection)
+                if not is_last_try and start and _was_replaced(frame, left):
+                    continue
+                client.limit(connection, next_seconds)
+                while b"event" in frame:
+                    has_begun = True
+                    yield frame
+                    frame = client.receive(connection)
+                yield frame
+                return
         except (EOFError, ConnectionError, ValueError) as error:
-            if is_last_try:
-                raise _broken_off(error) from error
+            if is_last_try or has_begun:
+                raise DaemonUnreachable(
+                    f"the daemon broke off its answer: {error}", hint="credhelper daemon restart"
+                ) from error
         except BlockingIOError:
             raise _silent(seconds) from None
-        else:
-            if is_last_try or not (start and _was_replaced(answer)):
-                return _outcome(answer)
-    raise AssertionError("unreachable")
 
 
-def stream(op: str, fields: Mapping[str, str], *, seconds: int) -> Generator[str, None, None]:
-    """The events of a request that has some. Closing the generator leaves the request. Raises as ``ask``."""
-    for is_last_try in (False, True):
-        with contextlib.closing(open_connection(op, fields, start=True, seconds=seconds)) as connection:
-            answer = _next(connection, seconds)
-            if is_last_try or not _was_replaced(answer):
-                while b"event" in answer:
-                    yield answer[b"event"].decode()
-                    answer = _next(connection, seconds)
-                _outcome(answer)
-                return
+def _countdown(seconds: int) -> Callable[[], int]:
+    """A function that tells the whole seconds left, at least 1."""
+    give_up = time.monotonic() + seconds
+    return lambda: max(1, round(give_up - time.monotonic()))
 
 
-def _next(connection: socket, seconds: int) -> Mapping[bytes, bytes]:
-    try:
-        return client.receive(connection)
-    except (EOFError, ConnectionError, ValueError) as error:
-        raise _broken_off(error) from error
-    except BlockingIOError:
-        raise _silent(seconds) from None
-
-
-def open_connection(op: str, fields: Mapping[str, str], *, start: bool, seconds: int) -> socket:
-    """A connection on which the request has been sent."""
+def _open_connection(op: str, fields: Mapping[str, str], left: Callable[[], int], *, start: bool) -> socket:
     env = places.environment()
     path = places.socket_path(env)
     request = {b"v": client.PROTOCOL, b"op": op.encode()}
     request |= {key.encode(): os.fsencode(value) for key, value in fields.items()}
-    connection = _connect_or_start(path, start=start, seconds=seconds)
+    connection = _connect_or_start(path, left, start=start)
     try:
         connection.sendall(client.frame(request | client.caller(env)))
     except OSError:
@@ -89,14 +98,14 @@ def open_connection(op: str, fields: Mapping[str, str], *, start: bool, seconds:
     return connection
 
 
-def _was_replaced(answer: Mapping[bytes, bytes]) -> bool:
+def _was_replaced(answer: Mapping[bytes, bytes], left: Callable[[], int]) -> bool:
     """Whether the daemon had to be replaced, and was. Raises DaemonUnreachable."""
     if b"replace" not in answer or not _may_start():
         return False
-    ask("stop", {}, start=False, seconds=HELLO_SECONDS)
-    if not launcher.is_gone(launcher.STOP_SECONDS):
+    ask("stop", {}, start=False, seconds=left())
+    if not launcher.is_gone(min(left(), launcher.STOP_SECONDS)):
         return False
-    launcher.start_daemon(os.environ)
+    launcher.start_daemon(os.environ, seconds=min(left(), launcher.START_SECONDS))
     return True
 
 
@@ -104,9 +113,9 @@ def _may_start() -> bool:
     return os.environ.get("CREDHELPER_NO_AUTOSTART") != "1"
 
 
-def _connect_or_start(path: Path, *, start: bool, seconds: int) -> socket:
+def _connect_or_start(path: Path, left: Callable[[], int], *, start: bool) -> socket:
     with contextlib.suppress(*ABSENT):
-        return _connect(path, seconds)
+        return _connect(path, left())
     if not start:
         raise not_running(path)
     if not _may_start():
@@ -114,9 +123,9 @@ def _connect_or_start(path: Path, *, start: bool, seconds: int) -> socket:
             f"the daemon is not running at {path}, and CREDHELPER_NO_AUTOSTART says not to start it",
             hint="credhelper daemon start",
         )
-    launcher.start_daemon(os.environ, seconds=min(seconds, launcher.START_SECONDS))
+    launcher.start_daemon(os.environ, seconds=min(left(), launcher.START_SECONDS))
     try:
-        return _connect(path, seconds)
+        return _connect(path, left())
     except ABSENT as error:
         raise not_running(path) from error
 
@@ -137,24 +146,22 @@ def not_running(path: Path) -> DaemonUnreachable:
     return DaemonUnreachable(f"the daemon is not running at {path}", hint="credhelper daemon start")
 
 
-def _broken_off(error: Exception) -> DaemonUnreachable:
-    return DaemonUnreachable(f"the daemon broke off its answer: {error}", hint="credhelper daemon restart")
-
-
 def _silent(seconds: int) -> DaemonUnreachable:
     return DaemonUnreachable(f"the daemon did not answer within {seconds} s", hint="credhelper daemon restart")
 
 
 def _outcome(answer: Mapping[bytes, bytes]) -> str:
     try:
-        status, out, err = int(answer[b"status"]), answer[b"out"], answer[b"err"]
+        status, out = int(answer[b"status"]), answer[b"out"]
     except (KeyError, ValueError) as error:
         raise DaemonUnreachable(
             "the daemon's answer makes no sense; is it of another version?", hint="credhelper daemon restart"
         ) from error
+    code, message, hint = (answer.get(key, b"").decode("utf-8", "replace") for key in (b"code", b"message", b"hint"))
+    if b"retry" in answer:  # whatever was asked, this daemon is not the one to answer it
+        raise DaemonUnreachable(message, hint=hint)
     if status:
-        words = (err, answer.get(b"code", b""), answer.get(b"message", b""))
-        raise Failed(status, *(word.decode("utf-8", "replace") for word in words))
+        raise Failed(status, code, message, hint)
     return out.decode("utf-8", "surrogateescape")
 
 

@@ -12,6 +12,7 @@ from credhelper.domain.errors import CredhelperError, DoneInPart, UsageError
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 
+FIRST_EVENT_SECONDS = 45  # two calls to AWS at most, each of which has its own time limit
 EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
 
 Event = dict[str, Any]
@@ -92,7 +93,9 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
     fields = selector | {"flow": flow.value} | ({"force": "1"} if args.force else {})
     last: Event = {}
     try:
-        with closing(daemon_link.stream("login", fields, seconds=EVENT_SECONDS)) as events:
+        with closing(
+            daemon_link.stream("login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS)
+        ) as events:
             for text in events:
                 is_first, last = not last, json.loads(text)
                 if last["event"] == "device_authorization" and reason:

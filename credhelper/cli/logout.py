@@ -1,18 +1,20 @@
 """``credhelper logout`` and ``credhelper sso logout``: clears what is local, ends the sign-in, shows the receipt."""
 
 import argparse
+import contextlib
 import json
 import os
 import shlex
 from typing import Any
 
 from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import DaemonUnreachable, DoneInPart, UsageError
+from credhelper.domain.errors import CredhelperError, DaemonUnreachable, DoneInPart, UsageError
 from credhelper.domain.text import safe
 from credhelper.local import places, process
 
 Json = dict[str, Any]
 
+STOP_SECONDS = 3
 DAEMON_SECONDS = 20  # a daemon that is slower than this is stuck, and the files can be cleared without it
 
 
@@ -70,6 +72,8 @@ def _log_out(fields: dict[str, str]) -> Json:
     except DaemonUnreachable as error:
         if daemon_link.exists():
             speech.note(f"credhelper: warning: {safe(error.message)}; logging out without it")
+            with contextlib.suppress(CredhelperError):  # what it holds in memory has to go as well
+                daemon_link.ask("stop", {}, start=False, seconds=STOP_SECONDS)
         return _without_daemon(fields)
     return receipt
 

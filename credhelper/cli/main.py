@@ -19,7 +19,6 @@ from credhelper.cli import (
     status,
     whoami,
 )
-from credhelper.cli.daemon_link import Failed
 from credhelper.cli.options import Handler, Parser
 from credhelper.domain.errors import CredhelperError, Interrupted
 
@@ -35,9 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = run(args)
         sys.stdout.flush()
         return status
-    except Failed as failed:
-        sys.stderr.write(failed.err)
-        return failed.status
     except CredhelperError as error:
         speech.complain(error)
         return error.status

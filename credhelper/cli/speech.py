@@ -33,8 +33,8 @@ def is_coloured() -> bool:
 
 
 def paint(text: str, colour: str) -> str:
-    """``text`` in green, yellow, red or dim, where that is wanted."""
-    codes = {"green": 32, "yellow": 33, "red": 31, "dim": 2}
+    """``text`` in green, yellow or red, where that is wanted."""
+    codes = {"green": 32, "yellow": 33, "red": 31}
     return f"\x1b[{codes[colour]}m{text}\x1b[0m" if is_coloured() else text
 
 

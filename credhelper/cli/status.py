@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from credhelper import client
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import DaemonUnreachable, LoginRequired
 from credhelper.domain.text import safe
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _ask(fields: dict[str, str]) -> Json:
     try:
-        found: Json = json.loads(daemon_link.ask("status", fields, start=False))
+        found: Json = json.loads(daemon_link.ask("status", fields, start=False, seconds=client.DEADLINE))
     except DaemonUnreachable:
         return _from_files()
     return found

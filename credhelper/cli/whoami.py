@@ -6,6 +6,8 @@ import json
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.text import safe
 
+WAIT = 20  # seconds; the role's credentials and STS have 9 each
+
 
 def add(commands: options.Commands) -> None:
     """Adds the command."""
@@ -25,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     fields = options.role_fields(args)
     if args.region is not None:
         fields["region"] = args.region
-    answer = daemon_link.ask("whoami", fields)
+    answer = daemon_link.ask("whoami", fields, seconds=WAIT)
     if args.json:
         speech.result(answer)
         return 0

@@ -260,6 +260,7 @@ def failure(error: CredhelperError) -> dict[str, str]:
         "err": "\n".join(lines) + "\n",
         "code": error.code,
         "message": safe(error.message),
+        "hint": safe(error.hint or ""),
         **({"retry": "1", "replace": "1"} if crippled else {}),
     }
 
