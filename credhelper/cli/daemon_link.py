@@ -159,9 +159,9 @@ def _outcome(answer: Mapping[bytes, bytes]) -> str:
         ) from error
     code, message, hint = (answer.get(key, b"").decode("utf-8", "replace") for key in (b"code", b"message", b"hint"))
     if b"retry" in answer:  # whatever was asked, this daemon is not the one to answer it
-        raise DaemonUnreachable(message, hint=hint)
+        raise DaemonUnreachable(message or "the daemon is of another version", hint=hint or "credhelper daemon restart")
     if status:
-        raise Failed(status, code, message, hint)
+        raise Failed(status, code, message or "the daemon did not say what went wrong", hint)
     return out.decode("utf-8", "surrogateescape")
 
 
