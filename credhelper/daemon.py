@@ -30,19 +30,9 @@ Ready = Callable[[str], None]
 def run(ready: Ready) -> int:
     """Serves until SIGTERM, SIGINT or ``credhelper daemon stop``; the exit status.
 
-    ``ready`` is told once, "ready" or what went wrong. When another daemon serves already, that is said and status 0.
+    ``ready`` is told "ready" once clients can connect. When another daemon serves already, that is said and status 0.
+    Raises CredhelperError, OSError.
     """
-    try:
-        return _run(ready)
-    except CredhelperError as error:
-        ready(error.message)
-        raise
-    except OSError as error:
-        ready(f"{error.filename or 'the system'}: {error.strerror}")
-        raise
-
-
-def _run(ready: Ready) -> int:
     os.umask(0o077)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started us may have had SIGTERM blocked
     process.forget_callers_choices(os.environ)

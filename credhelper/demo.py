@@ -91,7 +91,7 @@ class _Demo:
         process = self._credhelper("configure", "command", "--profile", "demo").strip()
         config = _CONFIG.format(start_url=sandbox.start_url, region=sandbox.region, process=process)
         (home / ".aws" / "config").write_text(config, encoding="utf-8")
-        self._step(f"An IAM Identity Center of our own runs at {sandbox.url}, and a temporary home at {home}.")
+        self._step(f"A pretend IAM Identity Center runs at {sandbox.url}; the home of this demo is {home}.")
         return sandbox
 
     def _start_daemon(self) -> None:
@@ -138,7 +138,7 @@ class _Demo:
 
     def _approve(self, sandbox: Sandbox, person: Person, url: str) -> None:
         if self._approve_by_itself:
-            self._step(f"`credhelper login` asks for a browser; --yes: {person.name} signs in and approves by herself.")
+            self._step(f"`credhelper login` would open a browser; because of --yes, {person.name} approves at once.")
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(sandbox.authorize(url, person.name), timeout=SECONDS):
                 return
@@ -150,7 +150,9 @@ class _Demo:
 
     def _use_with_an_sdk(self) -> None:
         arn = self._output([sys.executable, "-c", _SDK_PROGRAM]).strip()
-        self._step(f"An SDK read the profile “demo”, ran its credential_process, and AWS says it is {safe(arn)}.")
+        self._step(
+            f"An SDK read the profile “demo”, ran its credential_process, and the pretend AWS says: {safe(arn)}."
+        )
 
     def _use_again(self, sandbox: Sandbox) -> None:
         line = self._credhelper("configure", "command", "--profile", "demo").split()
@@ -160,7 +162,7 @@ class _Demo:
         fetched = sandbox.calls["GetRoleCredentials"]
         self._step(
             f"A second process got the same credentials from the daemon's memory in {took:.0f} ms,"
-            f" start of the process included; AWS was asked {fetched} time(s) in all."
+            f" start of the process included; it was fetched {'once' if fetched == 1 else f'{fetched} times'}."
         )
 
     def _log_out(self) -> None:

@@ -134,6 +134,8 @@ class Login:
         try:
             token = await work(self)
             self.tell(logged_in(self.session, token.expires_at))
+        except Refused as error:
+            self._fail(_with_what_to_check(error, self.session))
         except CredhelperError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -425,6 +427,14 @@ def logged_in(session: SsoSession, expires_at: datetime) -> Event:
         "start_url": session.start_url,
         "expires_at": timestamp(expires_at),
     }
+
+
+def _with_what_to_check(error: Refused, session: SsoSession) -> Refused:
+    """AWS does not say what it dislikes, but for a new session it is nearly always one of two keys."""
+    explained = Refused(f"login to session “{safe(session.label)}”: {error.message}", reason=error.reason)
+    if error.reason == "InvalidRequestException":
+        explained.hint = "check sso_start_url and sso_region in ~/.aws/config"
+    return explained
 
 
 def _denied(login: Login) -> LoginDenied:

@@ -7,8 +7,9 @@ import os
 import signal
 from pathlib import Path
 
+from credhelper import log
 from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import DaemonUnreachable
+from credhelper.domain.errors import CredhelperError, DaemonUnreachable
 from credhelper.local import launcher, places, private_directory
 
 STOP_ANSWER_SECONDS = 3
@@ -32,16 +33,8 @@ def add(commands: options.Commands) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Becomes the daemon."""
-    from credhelper import daemon, log
+    from credhelper import daemon
 
-    if args.ready_fd is not None:
-        # Started by a client, with nobody at its stderr.
-        os.umask(0o077)
-        state = places.state_directory(places.environment())
-        private_directory.ensure(state)
-        log.to_file(places.daemon_log(state), debug=args.debug)
-    elif not args.debug:
-        log.to_stderr(debug=False)
     told: list[str] = []
 
     def ready(text: str) -> None:
@@ -51,7 +44,27 @@ def run(args: argparse.Namespace) -> int:
                 os.write(args.ready_fd, text.encode(errors="replace") + b"\n")
             os.close(args.ready_fd)
 
-    return daemon.run(ready)
+    try:
+        _set_up_log(args)
+        return daemon.run(ready)
+    except CredhelperError as error:
+        ready(error.message)
+        raise
+    except OSError as error:
+        ready(f"{error.filename or 'the system'}: {error.strerror}")
+        raise
+
+
+def _set_up_log(args: argparse.Namespace) -> None:
+    if args.ready_fd is None:
+        if not args.debug:  # with it, main has done so
+            log.to_stderr(debug=False)
+        return
+    # Started by a client, with nobody at its stderr.
+    os.umask(0o077)
+    state = places.state_directory(places.environment())
+    private_directory.ensure(state)
+    log.to_file(places.daemon_log(state), debug=args.debug)
 
 
 def start(_: argparse.Namespace) -> int:

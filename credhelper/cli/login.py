@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 from credhelper.cli import browser, daemon_link, options, speech
-from credhelper.domain.errors import CredhelperError, DoneInPart, UsageError
+from credhelper.domain.errors import ConfigError, CredhelperError, DoneInPart, UsageError
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 
@@ -69,6 +69,8 @@ def _login_to_all(args: argparse.Namespace) -> int:
 
     configuration = callers_files.load()
     sessions, mistakes = configuration.sessions()
+    if not sessions and not mistakes:
+        raise ConfigError(f"{configuration.paths.config} has no session to log in to", hint="aws configure sso")
     failures: list[CredhelperError] = list(mistakes)
     for session in sessions:
         if session.name is not None:

@@ -1,6 +1,8 @@
 """The command line: picks the command, and turns its errors into a message and an exit status."""
 
 import argparse
+import errno
+import io
 import os
 import sys
 import traceback
@@ -26,6 +28,7 @@ from credhelper.domain.errors import CredhelperError, Interrupted
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit status, as in the contract."""
     args = argparse.Namespace(debug=False, profile=None)
+    _mend_streams()
     try:
         parser().parse_args(argv, args)
         if args.debug:
@@ -41,10 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         speech.note("")
         return Interrupted.status
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            speech.complain(CredhelperError(f"{error.filename or 'the output'}: {error.strerror}"))
-        # Whoever read our output has gone, or the disk is full: Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.filename is None and error.errno in {errno.ENOSPC, errno.EPIPE}:
+            # Whoever read our output has gone, or the disk is full: Python must not complain again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            place = f"{error.filename}: " if error.filename else ""
+            speech.complain(CredhelperError(f"{place}{error.strerror or type(error).__name__}"))
         return CredhelperError.status
     except Exception as fault:  # noqa: BLE001  # the last line: a person gets a sentence, not a traceback
         if args.debug:
@@ -53,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Its own text stays unsaid: nobody has looked at what may be in it.
         speech.complain(CredhelperError(f"a fault in credhelper itself ({type(fault).__name__})", hint=hint))
         return CredhelperError.status
+
+
+def _mend_streams() -> None:
+    """A closed stdout or stderr is one that nobody reads; a character it cannot write must not end a command."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # for the process's whole life
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def parser() -> Parser:

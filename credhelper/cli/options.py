@@ -15,7 +15,7 @@ class Parser(argparse.ArgumentParser):
     """argparse with our words for a wrong command line, and ``--debug`` wherever one happens to write it."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **({"allow_abbrev": False} | more))
         self.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="say more on stderr; never a secret"
         )

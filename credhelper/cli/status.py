@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     fields = options.session_fields(args)
     found = _ask(fields)
     status = found["status"]
-    speech.result(json.dumps(status)) if args.json else _show(status)
+    speech.result(json.dumps(status)) if args.json else _show(status, is_whole=not found["mistakes"])
     for mistake in found["mistakes"]:
         speech.note(f"credhelper: warning: {safe(mistake)}")
     if not status["daemon"]["running"]:
@@ -64,11 +64,13 @@ def _from_files() -> Json:
     return {"status": found, "chosen": None, "mistakes": mistakes}
 
 
-def _show(status: Json) -> None:
+def _show(status: Json, *, is_whole: bool) -> None:
     daemon = status["daemon"]
     if daemon["running"]:
         started = speech.moment(daemon["started_at"])
         speech.result(f"Daemon {safe(daemon['version'])}, pid {daemon['pid']}, since {started}")
+    elif daemon_link.exists():
+        speech.result("The daemon does not answer (run: credhelper daemon restart). From the files:")
     else:
         speech.result("The daemon is not running; it starts with the first request (or: credhelper daemon start).")
     _table(
@@ -83,7 +85,7 @@ def _show(status: Json) -> None:
             )
             for session in status["sso_sessions"]
         ),
-        "No Identity Center session is configured (run: aws configure sso).",
+        "No Identity Center session is configured (run: aws configure sso)." if is_whole else "None that can be used.",
     )
     for session in status["sso_sessions"]:
         if session["last_error"]:

@@ -43,19 +43,21 @@ def start_daemon(environment: Mapping[str, str], *, seconds: float = START_SECON
     finally:
         os.close(ready)
     if said.strip() != "ready":
-        reason = said.strip() or f"it did not say that it is ready within {seconds:g} s"
-        raise DaemonUnreachable(f"the daemon could not be started: {reason}", hint="credhelper daemon run")
+        raise DaemonUnreachable(f"the daemon could not be started: {said.strip()}", hint="credhelper daemon run")
 
 
 def _read_all(descriptor: int, seconds: float) -> str:
+    """What the daemon says of its start, or what can be said of one that says nothing."""
     said = b""
     give_up = time.monotonic() + seconds
     while select.select([descriptor], [], [], max(0.0, give_up - time.monotonic()))[0]:
         chunk = os.read(descriptor, 4096)
         said += chunk
-        if not chunk or said == b"ready\n":
+        if said == b"ready\n":
             break
-    return said.decode(errors="replace")
+        if not chunk:
+            return said.decode(errors="replace") or "it ended at once and did not say why"
+    return said.decode(errors="replace") or f"it did not say that it is ready within {seconds:g} s"
 
 
 def is_gone(seconds: float) -> bool:
