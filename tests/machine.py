@@ -19,6 +19,8 @@ from typing import Any, Self
 from credhelper.sandbox.server import Sandbox
 
 SECONDS = 60
+SECRETS = {"clientSecret", "code", "codeVerifier", "deviceCode", "refreshToken"}
+SECRET_HEADERS = {"x-amz-sso_bearer_token", "x-amz-security-token"}
 
 CONFIG = """\
 [sso-session corp]
@@ -66,6 +68,7 @@ class Machine:
     def __init__(self, sandbox: Sandbox, config: str | None = None) -> None:
         self.sandbox = sandbox
         # Short: a socket's path holds 107 bytes, and pytest's own directories are long.
+        self._said: list[str] = []
         self.root = Path(tempfile.mkdtemp(prefix="ch-"))
         self.home = self.root / "home"
         self.runtime = self.root / "run"
@@ -86,8 +89,16 @@ class Machine:
 
     def __exit__(self, *_: object) -> None:
         stopped = self.run("daemon", "stop")
+        self._said += [path.read_text("utf-8", "replace") for path in self.home.glob(".local/state/credhelper/*.log*")]
         shutil.rmtree(self.root)
         assert stopped.status == 0, stopped.err
+        self._assert_that_no_secret_was_said()
+
+    def _assert_that_no_secret_was_said(self) -> None:
+        """The canary of every test: what went to the sandbox as a secret stands in no log and no message."""
+        secrets = secrets_sent_to(self.sandbox)
+        told = [secret[:6] + "…" for secret in secrets if any(secret in text for text in self._said)]
+        assert told == [], f"{len(told)} of {len(secrets)} secrets were said"
 
     @property
     def config(self) -> Path:
@@ -110,7 +121,10 @@ class Machine:
 
     def run(self, *arguments: str, **environment: str) -> Run:
         """Runs ``credhelper ARGUMENTS`` to its end, with ``environment`` on top of the machine's."""
-        return self.run_program([sys.executable, "-Im", "credhelper", *arguments], **environment)
+        run = self.run_program([sys.executable, "-Im", "credhelper", *arguments], **environment)
+        if "get" not in arguments:  # whose stdout is for a secret's owner
+            self._said.append(run.out)
+        return run
 
     def run_program(self, argv: list[str], **environment: str) -> Run:
         """Runs any program to its end as this machine's user would."""
@@ -124,6 +138,7 @@ class Machine:
             timeout=SECONDS,
             check=False,
         )
+        self._said.append(done.stderr)
         return Run(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -181,6 +196,16 @@ class Machine:
     def daemon_pid(self) -> int:
         """The pid of the daemon that runs. Raises when none does."""
         return int(self.run("status", "--json").json()["daemon"]["pid"])
+
+
+def secrets_sent_to(sandbox: Sandbox) -> set[str]:
+    """Every token, client secret, code and verifier that a client has proved itself with."""
+    found = set()
+    for call in list(sandbox.recorded):
+        body = json.loads(call.request.body) if call.request.body[:1] == b"{" else {}
+        found |= {value for key, value in body.items() if key in SECRETS and isinstance(value, str)}
+        found |= {value for name, value in call.request.headers.items() if name.lower() in SECRET_HEADERS}
+    return {secret for secret in found if len(secret) > 7}
 
 
 def visit(url: str) -> str:
