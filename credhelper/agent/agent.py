@@ -106,7 +106,7 @@ class Agent:
         except TimeoutError:
             raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
         except LoginRequired as error:
-            raise self._with_hint(error, fields) from None
+            raise self._with_hint(error, role.session, fields) from None
 
     async def whoami(self, fields: Fields) -> Json:
         """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
@@ -118,7 +118,7 @@ class Agent:
                 GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials), lane="sts"
             )
         except LoginRequired as error:
-            raise self._with_hint(error, fields) from None
+            raise self._with_hint(error, role.session, fields) from None
         except DeadlineExceeded as error:
             raise Unavailable(f"STS gave {error}") from None
         return {
@@ -243,13 +243,9 @@ class Agent:
         profile = self._profile_name(fields)
         return named or (profile and self._configuration(fields).region_of(profile))
 
-    def _with_hint(self, error: LoginRequired, fields: Fields) -> LoginRequired:
-        """Completes the hint of a legacy session, which can be named by a profile only."""
-        if error.hint is not None:
-            return error
-        return LoginRequired(
-            error.message, hint="credhelper login --profile " + shlex.quote(self._profile_name(fields) or "")
-        )
+    def _with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
+        """Completes the hint of a legacy session, which only the caller's choice can name."""
+        return LoginRequired(error.message, hint=error.hint or "credhelper login " + self._selector(session, fields))
 
     def _selector(self, session: SsoSession, fields: Fields) -> str:
         """The option that names a session: a legacy one has no name of its own."""

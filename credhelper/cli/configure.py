@@ -4,7 +4,7 @@ import argparse
 
 from credhelper.cli import options, speech
 from credhelper.domain.errors import CredhelperError, UsageError
-from credhelper.local import installation, places
+from credhelper.local import places
 
 
 def add(commands: options.Commands) -> None:
@@ -28,6 +28,8 @@ def run_command(args: argparse.Namespace) -> int:
         raise UsageError("--profile says which profile the line is for")
     if "\n" in args.profile or "\0" in args.profile:
         raise UsageError("a profile's name has one line")
+    from credhelper.local import installation
+
     try:
         copy = installation.put_in_place(places.environment())
     except OSError as error:

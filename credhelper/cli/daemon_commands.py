@@ -7,7 +7,6 @@ import os
 import signal
 from pathlib import Path
 
-from credhelper import log
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
 from credhelper.local import launcher, places, private_directory
@@ -56,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _set_up_log(args: argparse.Namespace) -> None:
+    from credhelper import log
+
     if args.ready_fd is None:
         if not args.debug:  # with it, main has done so
             log.to_stderr(debug=False)

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from credhelper import __version__, log
+from credhelper import __version__
 from credhelper.cli import (
     configure,
     daemon_commands,
@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         parser().parse_args(argv, args)
         if args.debug:
+            from credhelper import log  # costs every command 17 ms otherwise
+
             log.to_stderr(debug=True)
         run: Handler = args.run
         status = run(args)
