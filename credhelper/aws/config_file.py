@@ -239,11 +239,14 @@ def _parse(path: Path) -> dict[str, dict[str, str]]:
 def _read(path: Path) -> bytes:
     """The whole file; links are followed. Raises ConfigError for what no configuration can be: it might never end."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         kind = os.fstat(descriptor).st_mode
         if not (stat.S_ISREG(kind) or stat.S_ISCHR(kind)):  # people do set AWS_CONFIG_FILE=/dev/null
             raise ConfigError(f"{path}: is not a regular file")
-        content = file.read(LARGEST + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > LARGEST:
         raise ConfigError(f"{path}: is larger than {LARGEST // 1024**2} MiB")
     return content

@@ -8,14 +8,14 @@
     │   ├── LoginDenied            the person said no in the browser
     │   └── RoleNotAssigned
     ├── UpstreamError .............. 6
-    │   ├── Unavailable            network, time-outs, 5xx, answers that are not AWS's
+    │   ├── Unavailable            network, time-outs, 5xx, answers that are not AWS's; ``retry_after`` seconds
     │   ├── Throttled              429; ``retry_after`` seconds
     │   └── Refused                AWS understood and said no: ``reason`` is its error code
     ├── DaemonUnreachable .......... 7
     ├── DoneInPart ................. 8
     └── Interrupted ................ 130
 
-Foreign errors become one of these at one border each: botocore's in ``aws/identity_center.py``, configparser's in
+Foreign errors become one of these at one border each: botocore's in ``aws/transport.py``, configparser's in
 ``aws/config_file.py``.
 """
 
@@ -80,9 +80,16 @@ class UpstreamError(CredhelperError):
 
 
 class Unavailable(UpstreamError):
-    """No usable answer: no connection, a time-out, a 5xx, or something that is not AWS speaking."""
+    """No usable answer: no connection, a time-out, a 5xx, or something that is not AWS speaking.
+
+    ``retry_after`` is in seconds, None when nothing was said of it.
+    """
 
     code = "unavailable"
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
 
 
 class Throttled(UpstreamError):

@@ -1,0 +1,233 @@
+"""Calls of AWS's APIs through botocore, and the border where its errors become ours.
+
+The only module that imports botocore. Retries are not its business here: whoever calls knows how long it may take.
+Endpoints, proxies and CA bundle come from the environment of this process (botocore reads ``AWS_ENDPOINT_URL*``,
+``AWS_CA_BUNDLE``, ``HTTPS_PROXY``), never from the files or the environment of a caller. Redirects are not followed.
+"""
+
+import contextlib
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import botocore.exceptions
+import botocore.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from credhelper import __version__
+from credhelper.aws.limits import limited, limited_pool
+from credhelper.aws.server_time import ServerTime, http_date
+from credhelper.domain.errors import ConfigError, Refused, Throttled, Unavailable
+from credhelper.domain.text import safe
+from credhelper.local.clock import Clock
+
+CONNECT_TIMEOUT = 4  # seconds
+READ_TIMEOUT = 6  # seconds between two bytes
+LARGEST_ANSWER = 1024 * 1024  # bytes, headers included; AWS's own have a few thousand
+
+UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What botocore's parsers raise over answers that are not of AWS's shape, such as a list where an object belongs."""
+
+IN_THE_WAY = "is a captive portal or a proxy in the way?"
+
+Forbidden = Callable[[str], Exception]
+"""What a 403 or 404 means, given AWS's reason."""
+
+
+class Answer(dict[str, Any]):
+    """An answer that remembers who gave it, for the error message when something is missing."""
+
+    def __init__(self, fields: Mapping[str, Any], place: str) -> None:
+        super().__init__(fields)
+        self.place = place
+
+
+class Transport:
+    """botocore's clients, made when they are needed. Thread-safe. Tells ``server_time`` of every Date of AWS's."""
+
+    def __init__(self, clock: Clock, server_time: ServerTime) -> None:
+        self._clock = clock
+        self._server_time = server_time
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._making = threading.Lock()  # creating a client is not thread-safe, using one is
+        self._session = botocore.session.Session()
+        # Nothing of the user's files: a profile there may name credhelper itself, or send tokens elsewhere.
+        for variable in ("config_file", "credentials_file"):
+            self._session.set_config_variable(variable, os.devnull)
+
+    def endpoint(self, service: str, region: str) -> str:
+        """The URL at which a service is called. Raises ConfigError."""
+        url: str = self._client(service, region).meta.endpoint_url
+        return url
+
+    def call(
+        self,
+        service: str,
+        region: str,
+        operation: str,
+        request: Mapping[str, Any],
+        *,
+        deadline: float,
+        keys: Mapping[str, str] | None = None,
+        forbidden: Forbidden | None = None,
+    ) -> Answer:
+        """One call, unsigned without ``keys``, that is over after ``deadline`` seconds.
+
+        Raises Unavailable, Throttled, Refused, what ``forbidden`` makes of a 403 or 404, and ConfigError.
+        """
+        if keys is None:
+            return self._perform(self._client(service, region), operation, request, deadline, forbidden)
+        with self._signing_client(service, region, keys) as client:
+            return self._perform(client, operation, request, deadline, forbidden)
+
+    def _perform(
+        self, client: Any, operation: str, request: Mapping[str, Any], deadline: float, forbidden: Forbidden | None
+    ) -> Answer:
+        place = safe(str(client.meta.endpoint_url))
+        asked = self._clock.boottime()
+        try:
+            with limited(deadline, LARGEST_ANSWER):
+                answer = getattr(client, operation)(**request)
+        except botocore.exceptions.ClientError as error:
+            if _is_awss(error.response):
+                self._note_date(error.response, asked)
+            # Not its own text, which may repeat what was sent.
+            raise _explain(error.response, place, forbidden, self._server_time.now()) from None
+        except (botocore.exceptions.BotoCoreError, OSError) as error:
+            raise _unavailable(error, place) from None
+        except UNREADABLE:
+            raise Unavailable(f"{place} sent an answer that cannot be read") from None
+        if _is_web_page(answer):  # not even Logout, whose answer is empty, may be taken for done
+            raise Unavailable(f"{place} answered with a web page; {IN_THE_WAY}")
+        self._note_date(answer, asked)
+        return Answer(answer, place)
+
+    def _note_date(self, answer: Mapping[str, Any], asked: float) -> None:
+        date = http_date(_headers(answer).get("date"))
+        if date is not None:
+            self._server_time.note(date, asked, self._clock.boottime())
+
+    def _client(self, service: str, region: str) -> Any:
+        with self._making:
+            key = (service, region)
+            if key not in self._clients:
+                self._clients[key] = self._make_client(service, region, signature_version=UNSIGNED)
+            return self._clients[key]
+
+    @contextlib.contextmanager
+    def _signing_client(self, service: str, region: str, keys: Mapping[str, str]) -> Iterator[Any]:
+        with self._making:
+            client = self._make_client(service, region, keys)
+        with contextlib.closing(client):
+            yield client
+
+    def _make_client(self, service: str, region: str, keys: Mapping[str, str] | None = None, **more: Any) -> Any:
+        config = Config(
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=16,
+            user_agent_extra=f"credhelper/{__version__}",
+            **more,
+        )
+        try:
+            client = self._session.create_client(service, region_name=region, config=config, **(keys or {}))
+        except (botocore.exceptions.BotoCoreError, OSError, ValueError) as error:
+            raise ConfigError(
+                f"no client for {service} in {safe(region)} can be made from the daemon's environment"
+                f" (AWS_ENDPOINT_URL…, AWS_CA_BUNDLE, proxies): {safe(str(error))}",
+                hint="mend the variable, then: credhelper daemon restart",
+            ) from None
+        # botocore has no setting for its connections. An HTTP session of our own making would have to find proxies
+        # and CA bundle by itself; its own keeps them.
+        pools = client._endpoint.http_session._pool_classes_by_scheme
+        pools.update({scheme: limited_pool(kind) for scheme, kind in pools.items()})
+        return client
+
+
+def _explain(answer: Mapping[str, Any], place: str, forbidden: Forbidden | None, now: datetime) -> Exception:
+    reason, status = _reason(answer), _status(answer)
+    if status == 429 or reason == "TooManyRequestsException":
+        wait = _retry_after(_headers(answer).get("retry-after"), now)
+        return Throttled(f"{place} is throttling: too many requests", retry_after=wait)
+    if status >= 500 or 300 <= status < 400:
+        wait = _retry_after(_headers(answer).get("retry-after"), now)
+        return Unavailable(f"{place} answered HTTP {status}", retry_after=wait)
+    if not reason.endswith("Exception") and status in {400, 403, 404, 407, 511} and reason == str(status):
+        return Unavailable(f"{place} answered HTTP {status}, but not as AWS does; is a proxy in the way?")
+    if forbidden and status in {403, 404}:
+        return forbidden(reason)
+    return Refused(f"{place} refused: {reason}", reason=reason)
+
+
+def _unavailable(error: Exception, place: str) -> Unavailable:
+    inner = getattr(error, "kwargs", {}).get("error")
+    if isinstance(inner, Unavailable):
+        return Unavailable(f"{place} {inner.message}; {IN_THE_WAY}")
+    return Unavailable(f"{place} cannot be reached: {_cause(error)}")
+
+
+def _cause(error: Exception) -> str:
+    """Why a connection failed, in a line. botocore's own texts repeat the whole URL, query included."""
+    match error:
+        case botocore.exceptions.ConnectTimeoutError():
+            return "no connection in time"
+        case botocore.exceptions.ReadTimeoutError():
+            return "no answer in time"
+        case botocore.exceptions.SSLError():
+            return f"TLS: {_innermost(error)}"
+        case botocore.exceptions.ProxyConnectionError():
+            return f"the proxy does not answer: {_innermost(error)}"
+        case _:
+            return _innermost(error)
+
+
+def _innermost(error: BaseException) -> str:
+    inner = getattr(error, "kwargs", {}).get("error") or error
+    while True:
+        below = getattr(inner, "reason", None) or inner.__cause__ or inner.__context__
+        if not isinstance(below, BaseException) or below is inner:
+            break
+        inner = below
+    if isinstance(inner, OSError) and inner.strerror:
+        return safe(inner.strerror)
+    return safe(type(inner).__name__)
+
+
+def _headers(answer: Mapping[str, Any]) -> Mapping[str, str]:
+    headers: Mapping[str, str] = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    return headers
+
+
+def _status(answer: Mapping[str, Any]) -> int:
+    status: int = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
+
+
+def _reason(answer: Mapping[str, Any]) -> str:
+    """AWS's name of an error; the status where there is none."""
+    return safe(str(answer.get("Error", {}).get("Code") or "unknown"))
+
+
+def _is_awss(refusal: Mapping[str, Any]) -> bool:
+    """Whether an error has a name, as AWS's have; what stands before AWS answers in its own way."""
+    return not _is_web_page(refusal) and _reason(refusal) not in {"unknown", str(_status(refusal))}
+
+
+def _is_web_page(answer: Mapping[str, Any]) -> bool:
+    return str(_headers(answer).get("content-type", "")).lower().startswith("text/html")
+
+
+def _retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds from a Retry-After header (RFC 9110 section 10.2.3: seconds, or a date by the server's clock)."""
+    try:
+        seconds = float(header) if header else math.nan
+    except ValueError:
+        moment = http_date(header)
+        return None if moment is None else max(0.0, (moment - now).total_seconds())
+    return max(0.0, seconds) if math.isfinite(seconds) else None
