@@ -1,4 +1,7 @@
-"""Where things lie: the socket, the locks, the client's copy. Never in AWS's own caches, which its tools sweep."""
+"""Where things lie: the socket, the locks, the vault, the settings, the client's copy.
+
+Never in AWS's own caches, which its tools sweep.
+"""
 
 import hashlib
 import os
@@ -8,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from credhelper import client
-from credhelper.domain.errors import CredhelperError
+from credhelper.domain.errors import ConfigError, CredhelperError
 
 SOCKET_PATH_LIMIT = 103 if platform.system() == "Darwin" else 107  # bytes, sun_path without its final NUL
 
@@ -55,6 +58,25 @@ def instance_lock(state: Path, socket: Path) -> Path:
 def daemon_log(state: Path) -> Path:
     """The log of a daemon that a client has started."""
     return state / f"daemon-{_host()}.log"
+
+
+def vault_directory(state: Path) -> Path:
+    """Where sealed files lie. A home may be shared between hosts, whose keyrings hold different keys."""
+    return state / f"vault-{_host()}"
+
+
+def settings_file(env: Mapping[bytes, bytes]) -> Path:
+    """credhelper's own configuration: ``CREDHELPER_CONFIG``, else ``$XDG_CONFIG_HOME/credhelper/config.toml``.
+
+    Raises ConfigError when CREDHELPER_CONFIG is not an absolute path: the daemon's working directory is ``/``.
+    """
+    named = env.get(b"CREDHELPER_CONFIG", b"")
+    if named and not named.startswith(b"/"):
+        raise ConfigError(f"CREDHELPER_CONFIG is not an absolute path: {os.fsdecode(named)}")
+    base = env.get(b"XDG_CONFIG_HOME", b"")
+    if not base.startswith(b"/"):  # the XDG rule: a relative path counts as unset
+        base = env[b"HOME"] + b"/.config"
+    return Path(os.fsdecode(named)) if named else Path(os.fsdecode(base), "credhelper", "config.toml")
 
 
 def refresh_lock(state: Path, session_key: str) -> Path:

@@ -6,13 +6,21 @@ directory, somebody else's file. Reading refuses all of these within one open().
 
 import contextlib
 import errno
+import hashlib
 import os
+import platform
 import re
 import stat
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 LARGEST = 256 * 1024  # bytes; a token file has 3 KB
+OLD = 3600.0  # seconds after which nobody is still writing a temporary file, whatever its number says
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d{1,10})-[0-9a-f]{8}\.tmp", re.DOTALL)
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+"""A home may be shared between hosts, where a process's number means nothing."""
 
 
 class UnusableFile(Exception):
@@ -62,7 +70,7 @@ def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> by
     except OSError as error:
         raise UnusableFile(error.strerror or "unreadable") from error
     finally:
-        os.close(descriptor)
+        _let_go(descriptor)
 
 
 def _why_not_opened(error: OSError) -> str:
@@ -85,7 +93,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     cannot be: IsADirectoryError. Raises OSError with nothing changed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
@@ -105,7 +113,48 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 def is_temporary_of(name: str, path: Path) -> bool:
     """Whether ``name`` is how ``write`` calls the unfinished next version of ``path``."""
-    return re.fullmatch(rf"\.{re.escape(path.name)}\.\d+\.[0-9a-f]{{8}}\.tmp", name) is not None
+    found = _TEMPORARY.fullmatch(name)
+    return found is not None and found["name"] == path.name
+
+
+def remove_leftovers(directory: Path) -> list[Path]:
+    """Removes what writers of ours that were killed have left in ``directory``; returns what went. Never raises.
+
+    What a process of this host that still lives, or one of another host, may be writing is left until it is old.
+    """
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    found = (directory / name for name in sorted(names) if _is_leftover(directory / name))
+    return [path for path in found if _try_to_remove(path)]
+
+
+def _is_leftover(path: Path) -> bool:
+    parts = _TEMPORARY.fullmatch(path.name)
+    if parts is None:
+        return False
+    try:
+        is_old = time.time() - os.lstat(path).st_mtime > OLD
+    except OSError:
+        return False
+    return is_old or (parts["host"] == _HOST and not _is_alive(int(parts["pid"])))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _try_to_remove(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return remove(path)
+    return False
 
 
 def remove(path: Path) -> bool:
@@ -119,10 +168,15 @@ def remove(path: Path) -> bool:
 
 
 def sync_directory(path: Path) -> None:
-    """Makes a rename or removal in ``path`` durable, where the file system can."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems cannot; the change itself is done
+    """Makes a rename or removal in ``path`` durable, where that can be. Never raises: the change itself is done."""
+    with contextlib.suppress(OSError):  # some network file systems cannot, and descriptors may have run out
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
             os.fsync(descriptor)
-    finally:
+        finally:
+            os.close(descriptor)
+
+
+def _let_go(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # nothing was written through it, and its number is free in any case
         os.close(descriptor)
