@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -14,14 +13,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from credhelper import client
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
-from credhelper.local import file_lock, installation, places, private_directory, process
+from credhelper.local import (
+    file_lock,
+    installation,
+    places,
+    private_directory,
+    private_files,
+    process,
+    settings,
+)
+from credhelper.local.settings import Settings
+
+if TYPE_CHECKING:  # imported where they are used: another daemon may be running already
+    from credhelper.agent.agent import Agent
+    from credhelper.endpoints.unix_socket import UnixSocket
 
 log = logging.getLogger(__name__)
 
-SOCKET_CHECK = 30.0  # seconds between two looks at whether our socket is still there
+LISTEN_AGAIN = 30.0  # seconds between two tries to listen where our socket was deleted
 WINNER_SECONDS = 5  # seconds another daemon has to prove that it answers
 
 Ready = Callable[[str], None]
@@ -39,6 +52,7 @@ def run(ready: Ready) -> int:
     process.guard_memory()
     process.raise_descriptor_limit()
     env = places.environment()
+    chosen = settings.load(places.settings_file(env))
     path, state = places.socket_path(env), places.state_directory(env)
     private_directory.ensure(state)
     private_directory.ensure(path.parent)
@@ -50,7 +64,7 @@ def run(ready: Ready) -> int:
             ready("ready")
             return 0
         with contextlib.closing(SocketFile(path)) as socket_file:
-            asyncio.run(_serve(socket_file, state, Path(os.fsdecode(env[b"HOME"])), ready))
+            asyncio.run(_serve(socket_file, state, Path(os.fsdecode(env[b"HOME"])), chosen, ready))
         return 0
     finally:
         os.close(lock)  # and with it the lock; its file stays
@@ -144,61 +158,115 @@ class SocketFile:
         return listener
 
 
-async def _serve(socket_file: SocketFile, state: Path, home: Path, ready: Ready) -> None:
+async def _serve(socket_file: SocketFile, state: Path, home: Path, chosen: Settings, ready: Ready) -> None:
     from credhelper.agent.agent import Agent
     from credhelper.endpoints.unix_socket import UnixSocket
+    from credhelper.local.keychain import Keychain
 
-    is_stopping, attention = False, asyncio.Event()
-
-    def stop() -> None:
-        nonlocal is_stopping
-        is_stopping = True
-        attention.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, stop)
-    loop.add_signal_handler(signal.SIGIO, attention.set)
-    agent = Agent(home, state)
+    attention = _Attention(asyncio.get_running_loop())
+    keychain = None if chosen.vault_backend == "off" else Keychain(chosen.vault_backend)
+    agent = Agent(home, state, settings=chosen, keychain=keychain)
     agent.introduce(str(socket_file.path))
-    door = UnixSocket(agent, stop)
+    door = UnixSocket(agent, attention.stop)
     await door.start(socket_file.listener)
     ready("ready")
     log.info("serving at %s", socket_file.path)
     _keep_client_up_to_date()
-    while not is_stopping:
-        with _told_of_deletions(socket_file.path.parent):
-            if socket_file.is_ours:
-                attention.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SOCKET_CHECK):
-                    await attention.wait()
-        if is_stopping or socket_file.is_ours:
+    _clear_leftovers(home, state)
+    with _outside_world(agent, socket_file, attention):
+        background = [asyncio.ensure_future(agent.upkeep.run()), asyncio.ensure_future(agent.open_vault())]
+        await _keep_listening(socket_file, door, attention)
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    await door.stop()
+    await agent.stop()
+
+
+class _Attention:
+    """What the daemon's first task waits for: a signal to stop, or news of its socket."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.is_stopping = False
+        self.news = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self.stop)
+
+    def stop(self) -> None:
+        """Ends the daemon."""
+        self.is_stopping = True
+        self.news.set()
+
+
+async def _keep_listening(socket_file: SocketFile, door: "UnixSocket", attention: _Attention) -> None:
+    """Until it is time to stop; a socket whose name was deleted is made again at once."""
+    while not attention.is_stopping:
+        if socket_file.is_ours:
+            attention.news.clear()
+            if socket_file.is_ours:  # and still is: news that came in between have not been lost
+                await attention.news.wait()
             continue
         if not socket_file.is_missing:  # somebody deleted the lock file, and another daemon could start
             log.error("the socket %s has become another daemon's; stopping", socket_file.path)
-            break
+            return
         log.warning("the socket %s is gone; listening there again", socket_file.path)
         try:
             socket_file.listen_again()
             await door.start(socket_file.listener)
         except CredhelperError as error:
-            log.warning("that failed, the next try is in %g s: %s", SOCKET_CHECK, error)
-            attention.clear()
-    await door.stop()
-    await agent.stop()
+            log.warning("that failed, the next try is in %g s: %s", LISTEN_AGAIN, error)
+            attention.news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LISTEN_AGAIN):
+                    await attention.news.wait()
 
 
 @contextlib.contextmanager
-def _told_of_deletions(directory: Path) -> Iterator[None]:
-    """Inside, the kernel sends SIGIO when a name in ``directory`` goes (Linux dnotify): looking costs no wake-ups."""
-    with contextlib.ExitStack() as stack:
-        if sys.platform == "linux":
-            with contextlib.suppress(OSError):  # a directory that has just gone: the next look finds out
-                descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                stack.callback(os.close, descriptor)
-                fcntl.fcntl(descriptor, fcntl.F_NOTIFY, fcntl.DN_DELETE | fcntl.DN_RENAME | fcntl.DN_MULTISHOT)
+def _outside_world(agent: "Agent", socket_file: SocketFile, attention: _Attention) -> Iterator[None]:
+    """Inside, the agent hears of files, of the network and of the clocks."""
+    from credhelper.local.clock_changes import ClockChanges
+    from credhelper.local.network_changes import NetworkChanges
+    from credhelper.local.watch import Report, Watch
+
+    loop = asyncio.get_running_loop()
+
+    def files_have_changed(report: Report) -> None:
+        if socket_file.path in report.changed:
+            attention.news.set()
+        agent.files_have_changed(report.changed, report.reliable)
+
+    def tell(report: Report) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
+            loop.call_soon_threadsafe(files_have_changed, report)
+
+    clocks = ClockChanges()
+
+    def at_sweep() -> None:
+        if not clocks.is_told:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(agent.upkeep.wake)
+
+    watch = Watch(tell, at_sweep=at_sweep)
+    network = NetworkChanges()
+    agent.upkeep.on_clock_jump = watch.check_now
+    watch.add(socket_file.path)
+    agent.begin(watch)
+    try:
+        watch.start()
+        network.start(loop, agent.upkeep.network_changed)
+        clocks.start(loop, agent.upkeep.wake)
         yield
+    finally:
+        clocks.stop()
+        network.stop()
+        watch.stop()
+
+
+def _clear_leftovers(home: Path, state: Path) -> None:
+    """What writers that were killed have left: whole secrets may be in it."""
+    for directory in (home / ".aws" / "sso" / "cache", places.vault_directory(state)):
+        for path in private_files.remove_leftovers(directory):
+            log.info("removed what a killed process had left: %s", path)
 
 
 def _keep_client_up_to_date() -> None:

@@ -1,46 +1,56 @@
-"""What the daemon can do, in verbs. Owns all state; everything here runs on one event loop.
+"""What the daemon can do, in verbs, and what it does by itself. Owns all state; everything runs on one event loop.
 
 A caller names files by its own HOME and AWS variables; where AWS's endpoints are is the daemon's own environment.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import random
 import shlex
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from credhelper import __version__
 from credhelper.agent import logout as log_out
 from credhelper.agent import status
 from credhelper.agent.login import Event, Login, Logins, logged_in
-from credhelper.agent.role_credentials import RoleCredentialsCache
+from credhelper.agent.revocations import Revocations
+from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.tokens import Tokens
+from credhelper.agent.upkeep import Upkeep
+from credhelper.agent.vault import Kept, KeyBox, KeyHolder, SignIn, Vault
 from credhelper.aws import config_file
 from credhelper.aws.config_file import ConfigPaths, Configuration
 from credhelper.aws.identity_center import IdentityCenter
-from credhelper.aws.token_cache import TokenCache
+from credhelper.aws.sealed_token_cache import SealedTokenCache
+from credhelper.aws.token_cache import TokenCache, TokenStore
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
+    ConfigError,
     CredhelperError,
     DaemonUnreachable,
     LoginRequired,
     Unavailable,
     UsageError,
 )
-from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession
+from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession, Token
 from credhelper.domain.text import safe
 from credhelper.local import places, private_files
 from credhelper.local.clock import Clock, SystemClock
+from credhelper.local.keychain import key_name
+from credhelper.local.settings import Settings
 from credhelper.local.workers import DeadlineExceeded, Workers
 
 log = logging.getLogger(__name__)
 
 GET_DEADLINE = 9.0  # seconds; the contract gives a caller 10, and the answer has to travel
+KEYRING_PATIENCE = 1.0
 REVOKE_DEADLINE = 5.0
 SWEEP_DEADLINE = 8.0
 STOP_PATIENCE = 2.0  # seconds that a stop waits for logouts under way
@@ -48,6 +58,16 @@ MOST_CONFIGURATIONS = 32  # how many pairs of files are remembered
 
 Json = dict[str, Any]
 Fields = Mapping[str, str]
+
+
+class Watcher(Protocol):
+    """Whoever tells of changes of files; see ``local/watch.py``."""
+
+    def add(self, path: Path) -> None:
+        """Watch this file too."""
+
+    def discard(self, path: Path) -> None:
+        """No longer."""
 
 
 @dataclass(slots=True)
@@ -66,10 +86,15 @@ class Agent:
         home: Path,
         state_directory: Path,
         *,
+        settings: Settings | None = None,
         api: IdentityCenter | None = None,
         clock: Clock | None = None,
+        keychain: KeyHolder | None = None,
+        rng: random.Random | None = None,
     ) -> None:
+        settings = settings or Settings()
         clock = clock or SystemClock()
+        rng = rng or random.Random()  # noqa: S311  # for jitter
         self.home = home
         self._clock = clock
         self._api = api or IdentityCenter(clock)
@@ -77,22 +102,139 @@ class Agent:
         self._network = Workers("aws", 8)
         self._disk = Workers("disk", 4)
         self._lock_path = lambda key: places.refresh_lock(state_directory, key)
-        cache = TokenCache.of_home(home)
-        self.tokens = Tokens(cache, self._api, clock, self._network, self._lock_path)
-        self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network)
+        self._vault_directory = places.vault_directory(state_directory)
+        box = KeyBox()
+        self.vault = Vault(
+            self._vault_directory, keychain, key_name(home), box, Workers("keyring", 1), Workers("vault", 1)
+        )
+        self._is_vault_read = False
+        cache: TokenStore = TokenCache.of_home(home)
+        if settings.token_store == "keyring":  # noqa: S105  # a choice, no secret
+            cache = SealedTokenCache(self._vault_directory, box)
+        self.tokens = Tokens(cache, self._api, clock, self._network, self._lock_path, rng)
+        self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network, rng)
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
+        self.revocations = Revocations(self._api, clock, self._network, rng)
+        self.upkeep = Upkeep((self.tokens, self.roles, self.revocations), clock)
+        self._connect_parts()
         self._loaded: dict[ConfigPaths, _Loaded] = {}
+        self._watcher: Watcher | None = None
+        self._vouched_for: frozenset[Path] = frozenset()
         self._logouts: set[asyncio.Task[Json]] = set()
-        self._about: Json = {"running": True, "pid": os.getpid(), "version": __version__}
-        self._about |= {"started_at": timestamp(clock.now()), "socket": None, "vault": "memory"}
+        self._behind_backs: set[asyncio.Task[None]] = set()
+        self._socket: str | None = None
+        self._started_at = timestamp(clock.now())
+
+    def _connect_parts(self) -> None:
+        self.tokens.is_vouched_for = lambda path: path in self._vouched_for
+        self.tokens.on_new_session = lambda session: self._watch(self.tokens.cache.token_path(session))
+        self.tokens.on_change = self._token_has_changed
+        self.roles.on_fetched = self._keep
+        self.roles.on_dropped = self.vault.drop
+        self.vault.on_key = self._key_has_come
+        for part in (self.tokens, self.roles, self.revocations):
+            part.on_attention = self.upkeep.wake
 
     def introduce(self, socket: str) -> None:
         """Tells where the daemon can be reached, for ``status``."""
-        self._about["socket"] = socket
+        self._socket = socket
+
+    # -- what happens around it ---------------------------------------------------------------------------------------
+
+    def begin(self, watcher: Watcher) -> None:
+        """Takes up every session of the home's own configuration, and has the files watched from now on."""
+        self._watcher = watcher
+        own = self._own_paths()
+        for path in (own.config, own.credentials, *map(self.tokens.cache.token_path, self.tokens.sessions())):
+            watcher.add(path)
+        self._take_up_sessions()
+
+    def files_have_changed(self, changed: frozenset[Path], reliable: frozenset[Path]) -> None:
+        """The watcher's word: which files to look at again, and which need no look until it speaks of them."""
+        for session in self.tokens.sessions():
+            if self.tokens.cache.token_path(session) in changed:
+                self.tokens.look_again(session)
+        for paths in list(self._loaded):
+            if changed & {paths.config, paths.credentials}:
+                del self._loaded[paths]
+        own = self._own_paths()
+        if changed & {own.config, own.credentials}:
+            self._take_up_sessions()
+        self._vouched_for = reliable
+        self.upkeep.wake()
+
+    async def open_vault(self) -> None:
+        """Takes back what a daemon before us kept; then keeps what this one obtains. Never raises, hurries nobody."""
+        await self.vault.open()
+        sign_ins, kept = await self.vault.load()
+        self._restore(sign_ins, kept)
+        self._is_vault_read = True
+        for session in self.tokens.sessions():
+            self._keep_sign_in(session)
+        for role, entry, _ in self.roles.entries():
+            self._keep(role, entry)
+
+    def _restore(self, sign_ins: Mapping[str, SignIn], kept: list[Kept]) -> None:
+        """Only what belongs to a login that is still the present one; the rest goes."""
+        for one in kept:
+            session = one.role.session
+            sign_in = sign_ins.get(session.cache_key)
+            is_present = (
+                sign_in is not None
+                and sign_in.id == one.sign_in
+                and self.tokens.resume_sign_in(session, sign_in.id, sign_in.access_token_hash)
+            )
+            if is_present:
+                self.roles.restore(one.role, one.credentials, one.last_used_at)
+            else:
+                self.vault.drop(one.role)
+
+    def _key_has_come(self) -> None:
+        """With token_store = "keyring", what is sealed can be read now, and what is only in memory be written."""
+        if not self.tokens.cache.is_shared:
+            for session in self.tokens.sessions():
+                self.tokens.look_again(session)
+            self.tokens.retry_now()
+            self.upkeep.wake()
+
+    def _token_has_changed(self, session: SsoSession) -> None:
+        self.roles.drop_outlived(session)
+        self._keep_sign_in(session)
+        self.upkeep.wake()
+
+    def _keep_sign_in(self, session: SsoSession) -> None:
+        sign_in = self.tokens.sign_in(session)
+        if sign_in is not None and self._is_vault_read:
+            self.vault.keep_sign_in(session, SignIn(*sign_in))
+
+    def _keep(self, role: Role, entry: Entry) -> None:
+        sign_in = self.tokens.sign_in(role.session)
+        if sign_in is not None and self._is_vault_read:
+            self.vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at))
+
+    def _watch(self, path: Path) -> None:
+        if self._watcher is not None:
+            self._watcher.add(path)
+
+    def _own_paths(self) -> ConfigPaths:
+        return ConfigPaths.of({"HOME": str(self.home)})
+
+    def _take_up_sessions(self) -> None:
+        """Looks at the token of every session of the home's configuration: it is kept alive before anybody asks."""
+        configuration, _ = self._configuration_for_status({"HOME": str(self.home)})
+        for session in configuration.sessions()[0]:
+            self.tokens.look(session)
+        self.upkeep.wake()
+
+    # -- the verbs ----------------------------------------------------------------------------------------------------
 
     def get_at_once(self, fields: Fields) -> str | None:
         """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``."""
-        return self.roles.hit(self._role(fields))
+        try:
+            role = self._role(fields, self._configuration(fields, is_hit=True))
+        except ConfigError:  # told only after a look at the files
+            role = self._role(fields)
+        return self.roles.hit(role)
 
     async def get(self, fields: Fields) -> str:
         """The ``credential_process`` document of the chosen role.
@@ -102,6 +244,7 @@ class Agent:
         role = self._role(fields)
         try:
             async with asyncio.timeout(GET_DEADLINE):
+                await self._until_tokens_can_be_read()
                 return await self.roles.get(role)
         except TimeoutError:
             raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
@@ -112,6 +255,7 @@ class Agent:
         """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
         role = self._role(fields)
         region = self._region(fields) or role.session.region
+        await self._until_tokens_can_be_read()
         try:
             credentials = await self.roles.credentials(role)
             identity = await self._network.run(
@@ -157,10 +301,15 @@ class Agent:
         configuration = self._configuration_for_logout(fields)
         selected = self._session(fields) if self._is_session_chosen(fields) else None
         sessions = [selected] if selected else self._known_sessions(configuration)
-        sweep = log_out.Sweep(self.home, configuration, self._lock_path)
+        sweep = log_out.Sweep(
+            self.home, configuration, self._lock_path, vault=self._vault_directory, cache=self.tokens.cache
+        )
         try:
             dropped, still_valid = await self._forget(sessions)
-            work = sweep.everything if selected is None else partial(sweep.one, selected)
+            if selected is None:
+                work = partial(sweep.everything, dropped)
+            else:
+                work = partial(sweep.one, selected, dropped.get(selected))
             receipt = await self._disk.run(SWEEP_DEADLINE, work)
         except DeadlineExceeded as error:
             raise CredhelperError(f"clearing {self.home}/.aws: {error}") from None
@@ -168,13 +317,8 @@ class Agent:
             for session in sessions:
                 self.tokens.reopen(session)
         log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
-        for outcome in receipt.outcomes:
-            if outcome.session is not None and outcome.session.cache_key in dropped:
-                # Memory knows another token where the file was torn, or older because the disk was full, or a
-                # stranger's that has just been written.
-                known = dropped[outcome.session.cache_key]
-                outcome.access_token = outcome.access_token or known
-                outcome.more_access_tokens.append(known)
+        if selected is None:
+            self._behind(self.vault.forget_key())
         await asyncio.gather(*(self._revoke(outcome) for outcome in receipt.outcomes))
         receipt.still_valid = still_valid
         return receipt.document()
@@ -183,7 +327,7 @@ class Agent:
         """The contract's status document, and ``chosen``: the state of the session chosen by an option, or None."""
         configuration, mistakes = self._configuration_for_status(fields)
         found = status.document(
-            daemon=self._about,
+            daemon=self._about(),
             sso_sessions=status.sessions(configuration, self.tokens.describe),
             role_credentials=self._describe_roles(configuration),
             logins=[_describe_login(login) for login in self.logins.under_way()],
@@ -200,15 +344,17 @@ class Agent:
     async def stop(self) -> None:
         """Ends everything under way."""
         await self.logins.stop()
-        if self._logouts:
-            await asyncio.wait(self._logouts, timeout=STOP_PATIENCE)
+        if ending := self._logouts | self._behind_backs:
+            await asyncio.wait(ending, timeout=STOP_PATIENCE)
         await self.roles.stop()
         await self.tokens.stop()
+        await self.revocations.stop()
+        await self.vault.stop()
 
     # -- what a request chooses -------------------------------------------------------------------------------------
 
-    def _role(self, fields: Fields) -> Role:
-        configuration = self._configuration(fields)
+    def _role(self, fields: Fields, configuration: Configuration | None = None) -> Role:
+        configuration = configuration or self._configuration(fields)
         if "sso_session" in fields:
             return configuration.role(fields["sso_session"], fields.get("account_id", ""), fields.get("role_name", ""))
         return configuration.role_of(self._chosen_profile(fields, configuration))
@@ -253,22 +399,27 @@ class Agent:
             return "--sso-session " + shlex.quote(session.name)
         return "--profile " + shlex.quote(self._profile_name(fields) or "")
 
-    def _configuration(self, fields: Fields) -> Configuration:
-        """The caller's files, read again when their signatures changed. Raises ConfigError."""
+    def _configuration(self, fields: Fields, *, is_hit: bool = False) -> Configuration:
+        """The caller's files, read again when their signatures changed. Raises ConfigError.
+
+        A hit takes the watch's word for it that they did not.
+        """
         self._refuse_other_home(fields)
         paths = ConfigPaths.of(fields, fields.get("cwd", "/"))
-        # Followed links: dotfiles are often links, and it is the target that is edited.
-        signatures = (_target_signature(paths.config), _target_signature(paths.credentials))
         loaded = self._loaded.get(paths)
-        if loaded is None or loaded.signatures != signatures:
-            loaded = self._load(paths, signatures)
+        is_known = is_hit and {paths.config, paths.credentials} <= self._vouched_for
+        if loaded is None or not is_known:
+            # Followed links: dotfiles are often links, and it is the target that is edited.
+            signatures = (_target_signature(paths.config), _target_signature(paths.credentials))
+            if loaded is None or loaded.signatures != signatures:
+                loaded = self._load(paths, signatures)
         if isinstance(loaded.outcome, CredhelperError):
             raise loaded.outcome.with_traceback(None)  # raised again and again, it would collect tracebacks
         return loaded.outcome
 
     def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
         if len(self._loaded) >= MOST_CONFIGURATIONS:
-            self._loaded.clear()
+            self._forget_configurations()
         self.roles.forget_failures()
         try:
             outcome: Configuration | CredhelperError = config_file.load(paths)
@@ -277,7 +428,17 @@ class Agent:
         loaded = _Loaded(signatures, outcome)
         if not (isinstance(outcome, CredhelperError) and isinstance(outcome.__cause__, OSError)):
             self._loaded[paths] = loaded  # an unreadable file may be readable the next time, unchanged
+            self._watch(paths.config)
+            self._watch(paths.credentials)
         return loaded
+
+    def _forget_configurations(self) -> None:
+        own = self._own_paths()
+        for paths in self._loaded:
+            for path in {paths.config, paths.credentials} - {own.config, own.credentials}:
+                if self._watcher is not None:
+                    self._watcher.discard(path)
+        self._loaded.clear()
 
     def _configuration_for_status(self, fields: Fields) -> tuple[Configuration, list[str]]:
         """A broken file or section is told, and spoils nothing else."""
@@ -305,32 +466,63 @@ class Agent:
 
     # -- parts of the verbs -----------------------------------------------------------------------------------------
 
+    async def _until_tokens_can_be_read(self) -> None:
+        """With token_store = "keyring", just after the start: for a moment, and only until the keyring has answered."""
+        if self.tokens.cache.is_open or self.vault.opened.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KEYRING_PATIENCE):
+                await self.vault.opened.wait()
+
     def _known_sessions(self, configuration: Configuration) -> list[SsoSession]:
         found = configuration.sessions()[0] + self.tokens.sessions()
         found += [login.session for login in self.logins.under_way()]
         return list({session.cache_key: session for session in reversed(found)}.values())
 
-    async def _forget(self, sessions: list[SsoSession]) -> tuple[dict[str, str], list[Json]]:
+    async def _forget(self, sessions: list[SsoSession]) -> tuple[dict[SsoSession, Token], list[Json]]:
         """Memory first: from here on nothing is served, and what is under way cannot bring anything back.
 
-        Returns the access tokens dropped, by session, and the role credentials that were handed out and live on.
+        Returns the tokens dropped, and the role credentials that were handed out and live on.
         """
-        dropped: dict[str, str] = {}
+        dropped: dict[SsoSession, Token] = {}
         handed_out: list[tuple[Role, RoleCredentials]] = []
         for session in sessions:
             self.logins.abandon(session)
             token = self.tokens.close(session)
             if token is not None:
-                dropped[session.cache_key] = token.access_token
+                dropped[session] = token
             handed_out += self.roles.forget(session.cache_key)
+            self.vault.forget(session.cache_key)
         await asyncio.gather(*(self.logins.cancel(session) for session in sessions))
         return dropped, [_still_valid(role, credentials) for role, credentials in handed_out]
 
     async def _revoke(self, outcome: log_out.Outcome) -> None:
+        """Ends a sign-in at the portal; what AWS could not be reached for is tried again in the background."""
+        now = self._clock.now()
         try:
-            await self._network.run(REVOKE_DEADLINE, lambda: log_out.revoke(self._api, outcome), lane="revoke")
+            await self._network.run(REVOKE_DEADLINE, lambda: log_out.revoke(self._api, outcome, now), lane="revoke")
         except DeadlineExceeded as error:
             outcome.revoked, outcome.error = False, f"the portal gave {error}"
+        outcome.hand_over(self.revocations)
+
+    def _behind(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that nobody waits for; a stop gives it a moment."""
+        task = asyncio.ensure_future(work)
+        self._behind_backs.add(task)
+        task.add_done_callback(self._behind_backs.discard)
+
+    def _about(self) -> Json:
+        skew = self._api.server_time.skew
+        return {
+            "running": True,
+            "pid": os.getpid(),
+            "version": __version__,
+            "started_at": self._started_at,
+            "socket": self._socket,
+            "vault": self.vault.state,
+            "vault_error": self.vault.trouble,
+            "clock_skew": None if skew is None else round(skew.total_seconds()),
+        }
 
     def _describe_roles(self, configuration: Configuration) -> list[Json]:
         profiles: dict[Role, list[str]] = {}

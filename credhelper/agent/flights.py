@@ -11,8 +11,9 @@ V = TypeVar("V")
 class Flights(Generic[K, V]):
     """Work under way, by key. A caller that leaves does not end the flight: others may wait for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_landed: Callable[[], None] = lambda: None) -> None:
         self._tasks: dict[K, asyncio.Task[V]] = {}
+        self._on_landed = on_landed
 
     def start(self, key: K, work: Callable[[], Awaitable[V]]) -> asyncio.Task[V]:
         """The flight under way for ``key``, begun with ``work`` if there is none. Nobody has to await it."""
@@ -21,6 +22,10 @@ class Flights(Generic[K, V]):
             self._tasks[key] = task
             task.add_done_callback(lambda done: self._landed(key, done))
         return self._tasks[key]
+
+    def has(self, key: K) -> bool:
+        """Whether a flight is under way for ``key``."""
+        return key in self._tasks
 
     async def join(self, key: K, work: Callable[[], Awaitable[V]]) -> V:
         """The result of the flight for ``key``, begun with ``work`` if there is none."""
@@ -34,6 +39,7 @@ class Flights(Generic[K, V]):
             del self._tasks[key]
         if not task.cancelled():
             task.exception()  # whoever waited has it; a flight nobody waited for must not warn
+        self._on_landed()
 
     async def cancel_all(self) -> None:
         """Ends every flight."""

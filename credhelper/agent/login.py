@@ -6,11 +6,13 @@ daemon has neither a terminal nor a display.
 
 import asyncio
 import contextlib
+import errno
 import logging
 import shlex
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +53,9 @@ LOCK_PATIENCE = 8.0  # seconds a finished login waits for a refresh in another p
 FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientException"})
 """The server does not know the cached registration (any more): a new one helps."""
 
+IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY})
+"""What a write fails with when something lies there that it cannot replace."""
+
 SUCCESS = (
     "You are logged in",
     "credhelper has what it needs. You may close this tab and go back to your terminal.",
@@ -60,6 +65,14 @@ DENIED = (
     "Nothing was granted. You may close this tab; to try again, start the login again.",
 )
 FAILED = ("The login failed", "Your terminal says why. You may close this tab.")
+
+
+class _Kept(Enum):
+    """Where the token of a finished login is."""
+
+    ON_DISK = "on disk"
+    IN_MEMORY = "in memory"
+    NOT_WANTED = "not wanted"
 
 
 class Login:
@@ -346,19 +359,19 @@ class Logins:
         session = login.session
         given_up = threading.Event()
 
-        def work() -> Token | None:
+        def work() -> tuple[Token, _Kept]:
             token = _token(session, registration, obtain())
             try:
-                is_kept = not given_up.is_set() and self._keep(login, token)
+                kept = _Kept.NOT_WANTED if given_up.is_set() else self._keep(login, token)
             except BaseException:
                 self._revoke(session, token)
                 raise
-            if not is_kept:
+            if kept is _Kept.NOT_WANTED:
                 self._revoke(session, token)
-            return token if is_kept else None
+            return token, kept
 
         try:
-            token = await self._workers.run(KEEP_DEADLINE, work, lane="login")
+            token, kept = await self._workers.run(KEEP_DEADLINE, work, lane="login")
         except DeadlineExceeded as error:
             given_up.set()  # this attempt; the login may make another
             raise Unavailable(f"IAM Identity Center gave {error}") from None
@@ -366,32 +379,36 @@ class Logins:
             if error.reason in FORGOTTEN_CLIENT:
                 self._forget_registration(login)
             raise
-        if token is None:
+        if kept is _Kept.NOT_WANTED:
             raise _cancelled(login)
-        self._tokens.adopt_login(session, token)
+        self._tokens.adopt_login(session, token, is_saved=kept is _Kept.ON_DISK)
         return token
 
-    def _keep(self, login: Login, token: Token) -> bool:
-        """Writes the token; whether it is still wanted. Blocking. Raises CredhelperError."""
+    def _keep(self, login: Login, token: Token) -> "_Kept":
+        """Writes the token. Blocking. Raises CredhelperError for what only a person can clear out of the way."""
         session = login.session
         path = self._tokens.cache.token_path(session)
         try:
             with file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE):
                 if login.abandoned.is_set():
-                    return False
+                    return _Kept.NOT_WANTED
                 self._tokens.cache.save_token(session, token)
                 if login.logged_out.is_set():  # the logout came between the look and the write
                     private_files.remove(path)
-                    return False
+                    return _Kept.NOT_WANTED
         except file_lock.LockBusy:
             raise CredhelperError(f"{path}: another process has been refreshing the token for too long") from None
         except OSError as error:
             culprit = error.filename or path
-            raise CredhelperError(
-                f"the token cannot be written: {path}: {error.strerror} ({culprit})",
-                hint=f"ls -ld {shlex.quote(str(path))}",
-            ) from error
-        return True
+            if error.errno in IN_THE_WAY:
+                raise CredhelperError(
+                    f"the token cannot be written: {path}: {error.strerror} ({culprit})",
+                    hint=f"ls -ld {shlex.quote(str(path))}",
+                ) from error
+            # A full or read-only disk: the person has signed in, and shall have what they came for.
+            log.warning("the token of the login is only in memory: %s: %s (%s)", path, error.strerror, culprit)
+            return _Kept.IN_MEMORY
+        return _Kept.ON_DISK
 
     def _revoke(self, session: SsoSession, token: Token) -> None:
         try:

@@ -7,44 +7,77 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from credhelper.agent.revocations import FOREVER, Ending, Revocations, Verdict
+from credhelper.aws import cached_documents
+from credhelper.aws.cached_documents import CachedDocument
 from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
 from credhelper.aws.identity_center import IdentityCenter
-from credhelper.aws.token_cache import TokenCache
+from credhelper.aws.token_cache import TokenCache, TokenStore, UnusableTokenFile
 from credhelper.domain import documents
-from credhelper.domain.errors import ConfigError, CredhelperError
-from credhelper.domain.model import SsoSession
-from credhelper.local import file_lock, private_files
+from credhelper.domain.errors import ConfigError
+from credhelper.domain.model import SsoSession, Token
+from credhelper.local import file_lock, private_files, sealed_files
 
 log = logging.getLogger(__name__)
 
-LOCK_PATIENCE = 1.0  # seconds: a refresh that hangs must not hold up a logout; it looks again before it writes
-LARGEST = 4 * 1024**2  # bytes
-SECRETS = frozenset({"accessToken", "clientSecret", "Credentials"})
-"""Keys of the documents of the two caches that hold something secret."""
+LOCK_PATIENCE = 0.5  # seconds, for all sessions
+"""A refresh that hangs must not hold up a logout; it looks again before it writes."""
+SECRETS = frozenset({"accessToken", "clientSecret", "Credentials", "SecretAccessKey"})
+"""Keys of the documents of the two caches that hold something secret; the last is found in torn ones only."""
 
-_REGION = re.compile(r"[a-z0-9-]{1,32}")
+ABSENT, DELETED, KEPT = "absent", "deleted", "kept"
+NO_DIRECTORY = (FileNotFoundError, NotADirectoryError)
+
+_NAME_OF_AWS_TOOLS = re.compile(r"[0-9a-f]{40}\.json")
+
+OLD_REGISTRATION = "botocore-client-id-{region}.json"
+"""As older releases of the AWS CLI v2 named the one registration of a region."""
+
+SEALED_TOKEN = "token"  # noqa: S105  # what a sealed file is about
+ADOPTED_ROLE_ARN, ADOPTED_SOURCE_PROFILE = "credhelper_role_arn", "credhelper_source_profile"
 
 Json = dict[str, Any]
+NOTHING: Mapping[SsoSession, Token] = MappingProxyType({})
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one session."""
+    """What became of one session, and what is needed to end it at the portal."""
 
     session: SsoSession | None
     start_url: str | None
-    token: str = "absent"  # noqa: S105  # a state, no secret
-    access_token: str | None = field(default=None, repr=False)
-    more_access_tokens: list[str] = field(default_factory=list, repr=False)
-    region: str | None = None
-    client_id: str | None = None
+    token: str = ABSENT
+    endings: list[Ending] = field(default_factory=list)
+    client_ids: set[str] = field(default_factory=set)
     revoked: bool | None = None
     error: str | None = None
+    is_sealed: bool = False
+    """Whether a token was there that only a key opens."""
+    is_tried_again: bool = False
+
+    def end_with(self, token: Token) -> None:
+        """Notes a token that can end the sign-in; there may be several, where a disk was full or a file torn."""
+        access_token = token.access_token
+        can_be_sent = access_token.isascii() and access_token.isprintable()
+        if can_be_sent and all(ending.access_token != access_token for ending in self.endings):
+            self.endings.append(Ending(token, self.session))
+
+    def note_removal(self, *, is_gone: bool) -> None:
+        """Notes what became of one place where the token was; one that could not be removed decides."""
+        self.token = DELETED if is_gone and self.token != KEPT else KEPT
+
+    def hand_over(self, revocations: Revocations) -> None:
+        """Lets the daemon go on trying what could not be done because AWS could not be reached; the receipt says so."""
+        taken = [revocations.add(ending) for ending in self.endings]
+        self.is_tried_again = any(taken)
 
     def receipt(self) -> Json:
         """As in the contract's receipt."""
@@ -55,7 +88,7 @@ class Outcome:
             "start_url": self.start_url,
             "token": self.token,
             "revoked": self.revoked,
-            "error": self.error,
+            "error": f"{self.error}; the daemon goes on trying" if self.is_tried_again else self.error,
         }
 
 
@@ -79,96 +112,225 @@ class Receipt:
 
 
 class Sweep:
-    """Clears one home's files of one session, or of all."""
+    """Clears one home's files of one session, or of all. For one use."""
 
-    def __init__(self, home: Path, configuration: Configuration, lock_path: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        configuration: Configuration,
+        lock_path: Callable[[str], Path],
+        *,
+        vault: Path,
+        cache: TokenStore | None = None,
+    ) -> None:
+        """``vault`` is the directory of sealed files; ``cache`` can read those that are tokens, if anybody can."""
         self._cache = TokenCache.of_home(home)
+        self._sealed_cache = None if cache is None or cache.is_shared else cache
         self._role_cache = home / ".aws" / "cli" / "cache"
+        self._vault = vault
         self._configuration = configuration
+        self._sessions = configuration.sessions()[0]
         self._lock_path = lock_path
+        self._locks_until = time.monotonic() + LOCK_PATIENCE
         self._receipt = Receipt()
-        self._handled: set[Path] = set()
+        self._handled: dict[Path, bool] = {}
+        self._left_directories: set[Path] = set()
 
-    def one(self, session: SsoSession) -> Receipt:
-        """Clears what belongs to ``session``."""
-        outcome = self._clear_token(session)
+    def one(self, session: SsoSession, in_memory: Token | None = None) -> Receipt:
+        """Clears what belongs to ``session``; ``in_memory`` is the token that a daemon has held."""
+        outcome = self._clear_token(session, in_memory)
         self._receipt.outcomes.append(outcome)
-        self._clear_registrations({outcome.client_id}, [session])
-        roles = [role for role in self._configuration.roles().values() if role.session == session]
-        for name in {documents.role_cache_file_name(role) for role in roles}:
-            path = self._role_cache / name
-            if private_files.signature(path) is not None:
-                self._remove(path)
-        self._clear_assumed_roles(session)
+        self._clear_registrations(outcome.client_ids, [session])
+        if all(other.region != session.region for other in self._sessions if other.cache_key != session.cache_key):
+            self._clear_old_registrations({session.region})
+        self._clear_roles(session)
         return self._receipt
 
-    def everything(self) -> Receipt:
-        """Clears every session: those of the configuration, and every other token in the cache."""
-        sessions, _ = self._configuration.sessions()
-        outcomes = [self._clear_token(session) for session in sessions]
-        outcomes = [outcome for outcome in outcomes if outcome.token != "absent"]  # noqa: S105  # a state, no secret
-        outcomes += list(self._clear_unknown_tokens())
+    def everything(self, in_memory: Mapping[SsoSession, Token] = NOTHING) -> Receipt:
+        """Clears every session: those of the configuration or ``in_memory``, and every other token there is."""
+        sessions = {session.cache_key: session for session in self._sessions}
+        for session in in_memory:
+            sessions.setdefault(session.cache_key, session)
+        tokens = {session.cache_key: token for session, token in in_memory.items()}
+        outcomes = [self._clear_token(session, tokens.get(key)) for key, session in sessions.items()]
+        outcomes = [outcome for outcome in outcomes if outcome.token != ABSENT]
+        outcomes += [*self._clear_unknown_tokens(), *self._clear_rest_of_vault()]
         self._receipt.outcomes = outcomes
-        self._clear_registrations({outcome.client_id for outcome in outcomes}, sessions)
-        for path, document in _documents(self._role_cache):
-            if document.get("ProviderType") == "sso":
-                self._remove(path)
-        self._clear_assumed_roles(None)
+        self._clear_registrations({name for outcome in outcomes for name in outcome.client_ids}, sessions.values())
+        self._clear_old_registrations({session.region for session in sessions.values()})
+        self._clear_roles(None)
         return self._receipt
 
-    def _clear_token(self, session: SsoSession) -> Outcome:
-        outcome = Outcome(session, session.start_url, region=session.region)
+    # -- tokens -------------------------------------------------------------------------------------------------------
+
+    def _clear_token(self, session: SsoSession, in_memory: Token | None) -> Outcome:
+        outcome = Outcome(session, session.start_url)
+        if in_memory is not None:  # the freshest one, where there are several
+            _take(outcome, in_memory)
+            outcome.note_removal(is_gone=True)
         path = self._cache.token_path(session)
         with self._lock(session):
-            if private_files.signature(path) is None:
-                return outcome
-            _take_aside(outcome, _read_object(path) or {})
-            outcome.token = "deleted" if self._remove(path) else "kept"
+            if self._is_there(path):
+                _take_aside(outcome, cached_documents.look(path))
+                outcome.note_removal(is_gone=self._remove(path))
+            elif path.parent in self._left_directories:
+                outcome.note_removal(is_gone=False)
             for torn in self._cache.temporaries(path):
                 self._remove(torn)
+            self._clear_sealed(session, outcome)
         return outcome
 
+    def _clear_sealed(self, session: SsoSession, outcome: Outcome) -> None:
+        token_path = sealed_files.path_of(self._vault, session.cache_key, SEALED_TOKEN)
+        self._take_sealed_aside(session, outcome)
+        for path in self._sealed(lambda: sealed_files.files_of(self._vault, session.cache_key)):
+            is_gone = self._remove(path)
+            if path == token_path:
+                outcome.is_sealed = True
+                outcome.note_removal(is_gone=is_gone)
+
+    def _take_sealed_aside(self, session: SsoSession, outcome: Outcome) -> None:
+        if self._sealed_cache is not None:
+            with contextlib.suppress(UnusableTokenFile):  # without its key it can be deleted all the same
+                token = self._sealed_cache.load_token(session)
+                if token is not None:
+                    _take(outcome, token)
+
+    def _sealed(self, listing: Callable[[], list[Path]]) -> list[Path]:
+        try:
+            return listing()
+        except OSError as error:
+            self._leave_directory(self._vault, error)
+            return []
+
     def _clear_unknown_tokens(self) -> Iterator[Outcome]:
-        for path, document in _documents(self._cache.directory):
-            if "accessToken" in document and path not in self._handled:
-                start_url = document.get("startUrl")
+        """Whatever their names, as ``aws sso logout`` does; also those cut short, in which a whole token may stand."""
+        for found in self._documents(self._cache.directory, tell_unreadable=True):
+            if "accessToken" in found.members:
+                start_url = found.members.get("startUrl")
                 outcome = Outcome(None, start_url if isinstance(start_url, str) else None)
-                _take_aside(outcome, document)
-                outcome.token = "deleted" if self._remove(path) else "kept"
+                _take_aside(outcome, found)
+                outcome.note_removal(is_gone=self._remove(found.path))
                 yield outcome
 
-    def _clear_registrations(self, client_ids: set[str | None], sessions: list[SsoSession]) -> None:
+    def _clear_rest_of_vault(self) -> Iterator[Outcome]:
+        """What is sealed of sessions that nobody knows by name any more."""
+        any_token = sealed_files.path_of(self._vault, "", SEALED_TOKEN).name.partition("-")[2]
+        for path in self._sealed(lambda: sealed_files.all_files(self._vault)):
+            if path not in self._handled:
+                is_gone = self._remove(path)
+                if path.name.partition("-")[2] == any_token:
+                    outcome = Outcome(None, None, is_sealed=True)
+                    outcome.note_removal(is_gone=is_gone)
+                    yield outcome
+
+    # -- registrations ------------------------------------------------------------------------------------------------
+
+    def _clear_registrations(self, client_ids: set[str], sessions: Iterable[SsoSession]) -> None:
         """By name those of ``sessions``, whatever is in them; by content those that share a client id."""
         for path in {self._cache.registration_path(session) for session in sessions}:
-            for found in (path, *self._cache.temporaries(path)):
-                if private_files.signature(found) is not None:
-                    self._remove(found)
-        for path, document in _documents(self._cache.directory):
-            is_registration = "clientSecret" in document and "accessToken" not in document
-            client_id = document.get("clientId")
-            if is_registration and path not in self._handled and client_id is not None and client_id in client_ids:
-                self._remove(path)
+            self._remove_if_there(path)
+        for found in self._documents(self._cache.directory):
+            is_registration = "clientSecret" in found.members and "accessToken" not in found.members
+            client_id = found.members.get("clientId")
+            if is_registration and isinstance(client_id, str) and client_id in client_ids:
+                self._remove(found.path)
 
-    def _clear_assumed_roles(self, session: SsoSession | None) -> None:
-        """The AWS CLI's AssumeRole entries: of ``session`` by its profiles, or all that no other source explains."""
+    def _clear_old_registrations(self, regions: set[str]) -> None:
+        """By name too: it is all that says whose a torn one is."""
+        for region in sorted(regions):
+            self._remove_if_there(self._cache.directory / OLD_REGISTRATION.format(region=region))
+
+    # -- the AWS CLI's role cache -------------------------------------------------------------------------------------
+
+    def _clear_roles(self, session: SsoSession | None) -> None:
+        """Roles, and what was assumed with them: of ``session`` by its profiles, or all that no other source explains.
+
+        What is known by its name goes whatever is in it: it may be cut short.
+        """
+        roles = [role for role in self._configuration.roles().values() if session in {None, role.session}]
+        for name in sorted({documents.role_cache_file_name(role) for role in roles}):
+            if self._is_there(self._role_cache / name):
+                self._remove(self._role_cache / name)
         sources = assume_role_sources(self._configuration)
-        for path, document in _documents(self._role_cache):
-            explained_by = sources.get(path.name, set())
+        for found in self._documents(self._role_cache, tell_unreadable=session is None):
+            explained_by = sources.get(found.path.name, set())
             is_attributed = session is None or session in explained_by
-            if "AssumedRoleUser" in document and is_attributed and None not in explained_by:
-                self._remove(path)
+            is_assumed = _is_assumed_role(found) and is_attributed and None not in explained_by
+            if is_assumed or (session is None and found.members.get("ProviderType") == "sso"):
+                self._remove(found.path)
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _documents(self, directory: Path, *, tell_unreadable: bool = False) -> Iterator[CachedDocument]:
+        """Every JSON object among the files of ``directory`` that are still to be decided on, whatever their names."""
+        try:
+            names = sorted(os.listdir(directory))
+        except NO_DIRECTORY:
+            return
+        except OSError as error:
+            self._leave_directory(directory, error)
+            return
+        for path in (directory / name for name in names):
+            if path in self._handled:
+                continue
+            try:
+                found = cached_documents.read(path)
+            except private_files.UnusableFile as error:
+                if tell_unreadable and cached_documents.is_regular(path):
+                    self._settle_unreadable(path, error)
+            else:
+                if found is not None:
+                    yield found
+
+    def _settle_unreadable(self, path: Path, error: private_files.UnusableFile) -> None:
+        """When everything is to go, a file that may hold anything must not be passed over in silence."""
+        if path.parent == self._cache.directory and _NAME_OF_AWS_TOOLS.fullmatch(path.name):
+            self._remove(path)
+        else:
+            self._receipt.left.append((path, f"it may hold a secret, but cannot be read: {error}"))
+
+    def _is_there(self, path: Path) -> bool:
+        """Whether something is at ``path``; where that cannot be found out, its directory is among what is left."""
+        try:
+            os.lstat(path)
+        except NO_DIRECTORY:
+            return False
+        except OSError as error:
+            self._leave_directory(path.parent, error)
+            return False
+        return True
+
+    def _leave_directory(self, directory: Path, error: OSError) -> None:
+        if directory not in self._left_directories:
+            self._left_directories.add(directory)
+            self._receipt.left.append((directory, error.strerror or type(error).__name__))
+
+    def _remove_if_there(self, path: Path) -> None:
+        """Removes ``path``, and what killed writers of ours have left of it."""
+        for found in (path, *self._cache.temporaries(path)):
+            if self._is_there(found):
+                self._remove(found)
 
     def _remove(self, path: Path) -> bool:
-        self._handled.add(path)
-        target = path.resolve() if path.is_symlink() and SECRETS & (_read_object(path) or {}).keys() else None
+        if path not in self._handled:
+            self._handled[path] = self._try_to_remove(path)
+        return self._handled[path]
+
+    def _try_to_remove(self, path: Path) -> bool:
+        found = cached_documents.look(path) if os.path.islink(path) else None
+        target = path.resolve() if found is not None and SECRETS & found.members.keys() else None
         try:
-            if private_files.remove(path):
-                self._receipt.removed.append(path)
-                if target is not None:
-                    self._receipt.left.append((target, f"only the link to it was removed: {path}"))
+            is_removed = private_files.remove(path)
         except OSError as error:
-            self._receipt.left.append((path, error.strerror or type(error).__name__))
-            return False
+            if not _is_gone(path):  # what failed may only have been to make it durable
+                self._receipt.left.append((path, error.strerror or type(error).__name__))
+                return False
+            is_removed = True
+        if is_removed:
+            self._receipt.removed.append(path)
+            if target is not None:
+                self._receipt.left.append((target, f"only the link to it was removed: {path}"))
         return True
 
     @contextlib.contextmanager
@@ -176,7 +338,8 @@ class Sweep:
         """Keeps other processes' refreshes out, if that is possible at once; a logout happens in any case."""
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(file_lock.locked(self._lock_path(session.cache_key), seconds=LOCK_PATIENCE))
+                patience = max(0.0, self._locks_until - time.monotonic())
+                stack.enter_context(file_lock.locked(self._lock_path(session.cache_key), seconds=patience))
             except (OSError, file_lock.LockBusy) as error:
                 log.warning("logging out without the refresh lock: %s", error)
             yield
@@ -198,58 +361,79 @@ def assume_role_sources(configuration: Configuration) -> dict[str, set[SsoSessio
 def _end_of_chain(configuration: Configuration, name: str) -> SsoSession | None:
     passed = set()
     keys = configuration.profile(name)
-    while "role_arn" in keys:
-        if name in passed or "source_profile" not in keys or "web_identity_token_file" in keys:
+    while "role_arn" in keys or ADOPTED_ROLE_ARN in keys:
+        source = keys.get(ADOPTED_SOURCE_PROFILE) or keys.get("source_profile")
+        if name in passed or source is None or "web_identity_token_file" in keys:
             return None  # a profile that names itself has keys of its own
         passed.add(name)
-        name = keys["source_profile"]
+        name = source
         keys = configuration.profile(name)
     is_of_identity_center = any(key.startswith((NATIVE_PREFIX, ADOPTED_PREFIX)) for key in keys)
     return configuration.session_of(name) if is_of_identity_center else None
 
 
-def revoke(api: IdentityCenter, outcome: Outcome) -> None:
-    """Ends the sign-in at the portal, best effort, and notes in ``outcome`` how that went."""
-    if outcome.access_token is None:
-        if outcome.token != "absent":  # noqa: S105  # a state, no secret
-            outcome.error = "the file held no token that could be revoked"
-        return
-    if outcome.region is None or not _REGION.fullmatch(outcome.region):
-        outcome.revoked, outcome.error = False, "the token names no region in which to revoke it"
-        return
+def revoke(api: IdentityCenter, outcome: Outcome, now: datetime) -> None:
+    """Ends the sign-in at the portal, best effort, and notes in ``outcome`` how that went. Blocks."""
+    for ending in outcome.endings:
+        ending.attempt(api, now)
+    errors = [ending.error for ending in outcome.endings if ending.error is not None]
+    verdicts = {ending.verdict for ending in outcome.endings}
+    if verdicts:
+        # Of several tokens of one sign-in, the first ends it; then there is nothing that the others could end.
+        outcome.revoked = Verdict.ENDED in verdicts and verdicts <= {Verdict.ENDED, Verdict.OVER}
+        outcome.error = None if outcome.revoked else errors[0]
+    elif outcome.is_sealed:
+        outcome.revoked, outcome.error = False, "the token is sealed, and its key is not at hand to end the sign-in"
+    elif outcome.token != ABSENT:
+        outcome.error = "the file held no token that could be revoked"
+
+
+def _is_gone(path: Path) -> bool:
     try:
-        for token in dict.fromkeys((outcome.access_token, *outcome.more_access_tokens)):
-            api.revoke(outcome.region, token)
-        outcome.revoked = True
-    except CredhelperError as error:
-        outcome.revoked, outcome.error = False, error.message
-
-
-def _take_aside(outcome: Outcome, document: Json) -> None:
-    """Keeps what revoking needs, before the file goes."""
-    for attribute, key in (("access_token", "accessToken"), ("region", "region"), ("client_id", "clientId")):
-        value = document.get(key)
-        if isinstance(value, str) and value:
-            setattr(outcome, attribute, value)
-
-
-def _documents(directory: Path) -> Iterator[tuple[Path, Json]]:
-    """Every JSON object among the files of ``directory``, whatever their names, as ``aws sso logout`` looks."""
-    try:
-        names = sorted(os.listdir(directory))
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
     except OSError:
-        return
-    for name in names:
-        path = directory / name
-        document = _read_object(path)
-        if document is not None:
-            yield path, document
+        return False
+    return False
 
 
-def _read_object(path: Path) -> Json | None:
-    """The object in a file, also behind a link, and of any size a person might have made it: all of it is to go."""
+def _take(outcome: Outcome, token: Token) -> None:
+    outcome.end_with(token)
+    if token.client_id is not None:
+        outcome.client_ids.add(token.client_id)
+
+
+def _take_aside(outcome: Outcome, found: CachedDocument | None) -> None:
+    """Keeps what revoking needs, before the file goes; what only a refresh needs may be missing."""
+    members = {
+        key: value for key, value in (found.members if found else {}).items() if isinstance(value, str) and value
+    }
+    if "clientId" in members:
+        outcome.client_ids.add(members["clientId"])
+    if "accessToken" in members:
+        token = Token(
+            members["accessToken"],
+            _moment(members.get("expiresAt")) or FOREVER,
+            start_url=members.get("startUrl"),
+            region=members.get("region"),
+            refresh_token=members.get("refreshToken"),
+            client_id=members.get("clientId"),
+            client_secret=members.get("clientSecret"),
+            registration_expires_at=_moment(members.get("registrationExpiresAt")),
+        )
+        outcome.end_with(token)
+
+
+def _moment(text: str | None) -> datetime | None:
     try:
-        content = private_files.read(path, largest=LARGEST, follow_link=True)
-        return None if content is None else documents.parse_object(content)
-    except (private_files.UnusableFile, documents.MalformedDocument):
+        return documents.parse_timestamp(text)
+    except documents.MalformedDocument:
         return None
+
+
+def _is_assumed_role(found: CachedDocument) -> bool:
+    """The AWS CLI writes the credentials first: a torn entry may end before it says what it is."""
+    if found.is_torn:
+        return "SecretAccessKey" in found.members and "ProviderType" not in found.members
+    return "AssumedRoleUser" in found.members

@@ -1,13 +1,17 @@
-"""Role credentials in memory: served while fresh, renewed behind a caller while stale, fetched once for everybody.
+"""Role credentials in memory: served while fresh, renewed before anybody has to wait, fetched once for everybody.
 
+Those that are asked for are kept alive in the background; those that nobody has asked for during their last life lapse.
 Failed fetches are remembered, so that a shell prompt asking ten times a second does not become a hammer.
 """
 
 import asyncio
 import logging
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
 from credhelper.agent.tokens import Tokens
 from credhelper.aws.identity_center import IdentityCenter
@@ -19,9 +23,10 @@ from credhelper.domain.errors import (
     RoleNotAssigned,
     Throttled,
     Unavailable,
+    UpstreamError,
 )
-from credhelper.domain.freshness import Freshness, freshness, refresh_at
-from credhelper.domain.model import Role, RoleCredentials
+from credhelper.domain.freshness import Freshness, Life
+from credhelper.domain.model import Role, RoleCredentials, SsoSession
 from credhelper.domain.text import safe
 from credhelper.local.clock import Clock
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -34,12 +39,20 @@ SDK_WINDOW = timedelta(minutes=15)
 
 TOLD_AGAIN = 1.0  # seconds for which a failure is answered from memory
 NOT_ASSIGNED_TOLD_AGAIN = 30.0
-LONGEST_RETRY_AFTER = 30.0
-LONGEST_PAUSE = 60.0  # seconds between two renewals in the background that fail
+LONGEST_TOLD_AGAIN = 30.0  # where AWS asked for a pause
 QUICK_FAILURE = 2.0  # seconds; a failure as quick as this is worth a second try
 SECOND_TRY_PAUSE = 0.2
 PATIENCE = 2.0  # seconds a caller waits for better credentials when those at hand are still good
 CHANGES_OF_LOGIN = 4  # how often a fetch starts again because the login changed under it
+
+EARLIER = 0.1
+"""The part of the refresh window by which a fetch in the background comes before it, at most: jitter."""
+
+FETCHES_A_SECOND = 10
+"""In the background: after a night of suspend hundreds of roles are due at once, and AWS allows about 20."""
+
+REMEMBERED = timedelta(hours=1)
+"""How long ``status`` shows what has expired."""
 
 
 @dataclass(slots=True)
@@ -48,43 +61,61 @@ class Entry:
 
     credentials: RoleCredentials
     document: str = field(repr=False)
+    life: Life
     epoch: int
+    earlier: timedelta = timedelta()
+    """How long before the beginning of the refresh window the background fetch comes: jitter."""
+    is_asked_for: bool = True
+    """Whether anybody has asked for the role since these credentials were obtained."""
     last_used_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Failure:
+    """The latest of a row of failures to get a role's credentials."""
+
     error: CredhelperError
     token_version: int
     told_until: float
-    retry_at: float
-    count: int
+    backoff: Backoff
 
 
 class RoleCredentialsCache:
     """Every role's credentials. Lives on the event loop."""
 
-    def __init__(self, tokens: Tokens, api: IdentityCenter, clock: Clock, workers: Workers) -> None:
+    def __init__(self, tokens: Tokens, api: IdentityCenter, clock: Clock, workers: Workers, rng: random.Random) -> None:
+        self.on_fetched: Callable[[Role, Entry], None] = lambda _, __: None
+        self.on_dropped: Callable[[Role], None] = lambda _: None
+        self.on_attention: Callable[[], None] = lambda: None
+        """Told when ``run_due`` may have something to do sooner than it said."""
         self._tokens = tokens
         self._api = api
         self._clock = clock
         self._workers = workers
+        self._rng = rng
         self._entries: dict[Role, Entry] = {}
         self._failures: dict[Role, _Failure] = {}
-        self._fetches: Flights[Role, Entry] = Flights()
+        self._fetches: Flights[Role, Entry] = Flights(on_landed=lambda: self.on_attention())
+        self._starts: list[float] = []
+        """When the latest background fetches began, to keep to their rate."""
         self._handed_out: dict[Role, RoleCredentials] = {}
         """What AWS still honours, whoever logs out: the latest of each role, also after it was dropped here."""
+
+    # -- handing out --------------------------------------------------------------------------------------------------
 
     def hit(self, role: Role) -> str | None:
         """The role's ``credential_process`` document if it can be answered at once; None when it takes a fetch.
 
-        Looks at the token file: credentials of a session that was logged out anywhere are dropped.
+        Credentials of a session that was logged out anywhere are dropped.
         """
         entry = self._valid_entry(role)
-        if entry is None or self._is_due(entry) is Freshness.EXPIRED:
+        if entry is None:
+            return None
+        state = self._freshness(entry)
+        if state is Freshness.EXPIRED:
             return None
         self._tokens.refresh_behind(role.session)
-        if self._is_due(entry) is Freshness.STALE:
+        if state is Freshness.STALE:
             if self._is_below_sdk_window(entry) and self._may_fetch(role):
                 return None
             self._fetch_behind(role)
@@ -99,7 +130,19 @@ class RoleCredentialsCache:
 
     async def credentials(self, role: Role) -> RoleCredentials:
         """The role's credentials themselves, for calls of our own."""
-        return (await self._entry(role)).credentials
+        entry = await self._entry(role)
+        self._hand_out(role, entry)
+        return entry.credentials
+
+    def entries(self) -> list[tuple[Role, Entry, str]]:
+        """Every role with its entry and state (fresh, stale, expired)."""
+        return [
+            (role, entry, self._freshness(entry).value)
+            for role in list(self._entries)
+            if (entry := self._valid_entry(role)) is not None
+        ]
+
+    # -- forgetting ---------------------------------------------------------------------------------------------------
 
     def forget(self, session_key: str) -> list[tuple[Role, RoleCredentials]]:
         """Drops a session's credentials and failures; returns those handed out that have not expired."""
@@ -108,27 +151,95 @@ class RoleCredentialsCache:
         handed_out = [(r, c) for r, c in self._handed_out.items() if r.session.cache_key == session_key]
         for role, _ in handed_out:
             del self._handed_out[role]
-        return [(role, credentials) for role, credentials in handed_out if credentials.expires_at > self._clock.now()]
+        now = self._api.server_time.now()
+        return [(role, credentials) for role, credentials in handed_out if credentials.expires_at > now]
+
+    def drop_outlived(self, session: SsoSession) -> None:
+        """Drops what was obtained before the session's last login or logout, wherever that happened."""
+        epoch = self._tokens.epoch(session)
+        for role, entry in list(self._entries.items()):
+            if role.session.cache_key == session.cache_key and entry.epoch != epoch:
+                self._drop(role)
 
     def forget_failures(self) -> None:
         """After a change of the configuration, what failed before may work."""
         self._failures.clear()
 
-    def entries(self) -> list[tuple[Role, Entry, str]]:
-        """Every role with its entry and state (fresh, stale, expired)."""
-        return [
-            (role, entry, self._is_due(entry).value)
-            for role in list(self._entries)
-            if (entry := self._valid_entry(role)) is not None
-        ]
+    # -- by itself ----------------------------------------------------------------------------------------------------
+
+    def run_due(self) -> float | None:
+        """Starts fetches that are due, 10 a second; seconds until the next will be, None when nothing is to come."""
+        self._prune()
+        pauses = []
+        for role in list(self._entries):
+            pause = self._due_in(role)
+            if pause is not None and pause <= 0:
+                pause = self._wait_for_turn()
+                if pause <= 0:
+                    self._starts.append(self._clock.monotonic())
+                    self._fetches.start(role, lambda role=role: self._fetch(role))  # type: ignore[misc]
+                    continue
+            if pause is not None:
+                pauses.append(pause)
+        return min(pauses, default=None)
+
+    def retry_now(self) -> None:
+        """What could not be reached may be reached now: the network has changed, or the machine has slept."""
+        for failure in self._failures.values():
+            if isinstance(failure.error, UpstreamError) and not isinstance(failure.error, Throttled | RoleNotAssigned):
+                failure.backoff.reset()
+                failure.told_until = 0.0
+
+    def restore(self, role: Role, credentials: RoleCredentials, last_used_at: datetime | None) -> None:
+        """Takes back what a daemon before us obtained under the present login, unless there is better by now."""
+        if role in self._entries or credentials.expires_at <= self._api.server_time.now():
+            return
+        entry = self._new_entry(role, credentials, self._tokens.epoch(role.session))
+        entry.last_used_at = last_used_at
+        self._entries[role] = entry
+        if last_used_at is not None:
+            self._handed_out[role] = credentials
+        self._failures.pop(role, None)
+        self.on_attention()
 
     async def stop(self) -> None:
         """Ends every fetch."""
         await self._fetches.cancel_all()
 
+    def _due_in(self, role: Role) -> float | None:
+        """Seconds until the background fetch of a role in use; None for one that is to lapse, or that has no chance."""
+        entry = self._valid_entry(role)
+        if entry is None or not entry.is_asked_for or self._fetches.has(role) or self._tokens.is_over(role.session):
+            return None
+        # Also when it has expired, in a suspend for example: it was in use, and will be again.
+        pause = (self._left(entry) - entry.life.window - entry.earlier).total_seconds()
+        # Many roles must not try to refresh an expired token more often than the token's own pauses allow.
+        pause = max(pause, self._tokens.expired_for(role.session))
+        failure = self._failure(role)
+        return pause if failure is None else max(pause, failure.backoff.retry_at - self._clock.monotonic())
+
+    def _wait_for_turn(self) -> float:
+        now = self._clock.monotonic()
+        self._starts = [start for start in self._starts if now - start < 1.0]
+        return 0.0 if len(self._starts) < FETCHES_A_SECOND else self._starts[0] + 1.0 - now
+
+    def _prune(self) -> None:
+        """Forgets what nobody can be given or told any more, so that months do not add up."""
+        server_now, now = self._api.server_time.now(), self._clock.monotonic()
+        for role, entry in list(self._entries.items()):
+            is_wanted = entry.is_asked_for and not self._tokens.is_over(role.session)
+            if self._left(entry) <= -REMEMBERED and not is_wanted:
+                self._drop(role)
+        self._handed_out = {r: c for r, c in self._handed_out.items() if c.expires_at > server_now}
+        self._failures = {
+            r: f for r, f in self._failures.items() if r in self._entries or max(f.told_until, f.backoff.retry_at) > now
+        }
+
+    # -- the parts ----------------------------------------------------------------------------------------------------
+
     async def _entry(self, role: Role) -> Entry:
         entry = self._valid_entry(role)
-        state = Freshness.EXPIRED if entry is None else self._is_due(entry)
+        state = Freshness.EXPIRED if entry is None else self._freshness(entry)
         if entry is not None and state is Freshness.FRESH:
             return entry
         if entry is not None and state is Freshness.STALE:
@@ -136,7 +247,13 @@ class RoleCredentialsCache:
         failure = self._failure(role)
         if failure is not None and self._clock.monotonic() < failure.told_until:
             raise failure.error.with_traceback(None)  # raised again and again, it would collect tracebacks
-        return await self._fetches.join(role, lambda: self._fetch(role))
+        try:
+            return await self._fetches.join(role, lambda: self._fetch(role))
+        except UpstreamError:
+            restored = self._valid_entry(role)  # the vault may have been opened meanwhile
+            if restored is None or self._freshness(restored) is Freshness.EXPIRED:
+                raise
+            return restored
 
     async def _better_or_same(self, role: Role) -> Entry:
         """Newer credentials if they come soon; else those at hand, unless they or their login ended meanwhile.
@@ -149,7 +266,7 @@ class RoleCredentialsCache:
             if flight.done() and isinstance(flight.exception(), RoleNotAssigned):
                 return await flight
         entry = self._valid_entry(role)
-        if entry is not None and self._is_due(entry) is not Freshness.EXPIRED:
+        if entry is not None and self._freshness(entry) is not Freshness.EXPIRED:
             return entry
         return await self._entry(role)
 
@@ -158,7 +275,7 @@ class RoleCredentialsCache:
         if entry is None:
             return None
         if self._tokens.look(role.session) is None or entry.epoch != self._tokens.epoch(role.session):
-            del self._entries[role]
+            self._drop(role)
             return None
         return entry
 
@@ -168,22 +285,28 @@ class RoleCredentialsCache:
             return None
         self._tokens.look(role.session)
         if failure.token_version != self._tokens.version(role.session):
-            del self._failures[role]
+            self._failures.pop(role, None)
             return None
         return failure
 
-    def _is_due(self, entry: Entry) -> Freshness:
-        return freshness(self._clock.now(), entry.credentials.expires_at, entry.credentials.lifetime)
+    def _drop(self, role: Role) -> None:
+        if self._entries.pop(role, None) is not None:
+            self.on_dropped(role)
+
+    def _left(self, entry: Entry) -> timedelta:
+        return entry.life.left(self._api.server_time.now(), self._clock.boottime())
+
+    def _freshness(self, entry: Entry) -> Freshness:
+        """By AWS's clock: what it dates absolutely must not be judged by a clock that is set wrong."""
+        return entry.life.freshness(self._api.server_time.now(), self._clock.boottime())
 
     def _is_below_sdk_window(self, entry: Entry) -> bool:
         """Little enough time is left that an SDK would ask again at once; less for sessions that are short anyway."""
-        credentials = entry.credentials
-        window = credentials.expires_at - refresh_at(credentials.expires_at, credentials.lifetime)
-        return credentials.expires_at - self._clock.now() < min(SDK_WINDOW, window * 0.75)
+        return self._left(entry) < min(SDK_WINDOW, entry.life.window * 0.75)
 
     def _may_fetch(self, role: Role) -> bool:
         failure = self._failure(role)
-        return failure is None or self._clock.monotonic() >= failure.retry_at
+        return failure is None or failure.backoff.may_try(self._clock.monotonic())
 
     def _fetch_behind(self, role: Role) -> None:
         if self._may_fetch(role):
@@ -191,6 +314,9 @@ class RoleCredentialsCache:
 
     def _hand_out(self, role: Role, entry: Entry) -> str:
         entry.last_used_at = self._clock.now()
+        if not entry.is_asked_for:
+            entry.is_asked_for = True
+            self.on_attention()
         self._handed_out[role] = entry.credentials
         return entry.document
 
@@ -205,6 +331,7 @@ class RoleCredentialsCache:
         entry.last_used_at = before.last_used_at if before else None
         self._entries[role] = entry
         self._failures.pop(role, None)
+        self.on_fetched(role, entry)
         return entry
 
     async def _fetch_for_current_login(self, role: Role) -> Entry:
@@ -225,9 +352,22 @@ class RoleCredentialsCache:
                 continue
             self._tokens.look(session)
             if epoch == self._tokens.epoch(session):
-                return Entry(credentials, documents.process_document(credentials, role.account_id), epoch)
+                return self._new_entry(role, credentials, epoch)
             # A logout or another login came in between: what was fetched belongs to the one before.
         raise Unavailable(f"the login to session {safe(session.label)} keeps changing")
+
+    def _new_entry(self, role: Role, credentials: RoleCredentials, epoch: int) -> Entry:
+        left = credentials.expires_at - self._api.server_time.now()
+        deadline = self._clock.boottime() + left.total_seconds()
+        life = Life(credentials.expires_at, deadline, credentials.lifetime)
+        return Entry(
+            credentials,
+            documents.process_document(credentials, role.account_id),
+            life,
+            epoch,
+            earlier=life.window * (EARLIER * self._rng.random()),
+            is_asked_for=False,
+        )
 
     async def _call(self, role: Role, access_token: str) -> RoleCredentials:
         started = self._clock.monotonic()
@@ -250,20 +390,14 @@ class RoleCredentialsCache:
     def _note_failure(self, role: Role, error: CredhelperError) -> None:
         log.warning("no credentials for %s in %s: %s", safe(role.role_name), safe(role.account_id), error)
         before = self._failures.get(role)
-        count = 0 if before is None else before.count + 1
-        told = TOLD_AGAIN
+        backoff = Backoff() if before is None else before.backoff
+        now, asked, told = self._clock.monotonic(), asked_pause(error), TOLD_AGAIN
         if isinstance(error, RoleNotAssigned):
-            self._entries.pop(role, None)
-            told = NOT_ASSIGNED_TOLD_AGAIN
-        elif isinstance(error, Throttled) and error.retry_after is not None:
-            told = min(error.retry_after, LONGEST_RETRY_AFTER)
-        elif isinstance(error, LoginRequired):
-            told = 0.0  # it costs no call to find out again
-        now = self._clock.monotonic()
-        self._failures[role] = _Failure(
-            error=error,
-            token_version=self._tokens.version(role.session),
-            told_until=now + told,
-            retry_at=now + max(told, min(2.0**count, LONGEST_PAUSE)),
-            count=count,
-        )
+            self._drop(role)
+            asked = told = NOT_ASSIGNED_TOLD_AGAIN
+        elif isinstance(error, LoginRequired) or self._tokens.remembers(role.session, error):
+            told = 0.0  # it costs no call to find out again; told twice from memory, it would be told twice as long
+        elif asked is not None:
+            told = min(asked, LONGEST_TOLD_AGAIN)
+        backoff.failed(now, self._rng, retry_after=asked)
+        self._failures[role] = _Failure(error, self._tokens.version(role.session), now + told, backoff)

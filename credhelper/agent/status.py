@@ -1,13 +1,14 @@
 """The status document, from the daemon's knowledge or, without a daemon, from the files."""
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from credhelper.agent.tokens import TokenState, describe
+from credhelper.agent.tokens import TokenState, session_state
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
 from credhelper.domain.documents import timestamp
+from credhelper.domain.freshness import Life
 from credhelper.domain.model import SsoSession, Token
 
 Json = dict[str, Any]
@@ -50,15 +51,21 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -
             "started_at": None,
             "socket": None,
             "vault": None,
+            "vault_error": None,
+            "clock_skew": None,
         },
         sso_sessions=sessions(configuration, state_of),
     )
 
 
 def _from_token(now: datetime, token: Token | None, last_error: str | None) -> TokenState:
-    lifetime = token.expires_at - now if token else timedelta()
-    can_refresh = token is not None and token.is_refreshable(now)
-    return describe(now, token, lifetime, is_refused=False, can_refresh=can_refresh, last_error=last_error)
+    if token is None:
+        return TokenState("logged_out", None, False, None, last_error)
+    life = Life.beginning(token.expires_at, now=now, boottime=0.0)
+    can_refresh = token.is_refreshable(now)
+    state = session_state(life.freshness(now, 0.0), is_refused=False, can_refresh=can_refresh)
+    next_refresh = max(now, token.expires_at - life.window) if can_refresh else None
+    return TokenState(state, token.expires_at, can_refresh, next_refresh, last_error)
 
 
 def document(

@@ -1,23 +1,29 @@
-"""The access token of each session: taken from its file, refreshed in time, forgotten when the file goes.
+"""The access token of each session: taken from its file, refreshed before anybody asks, forgotten when the file goes.
 
-The file is the truth, because the AWS CLI and every SDK share it: each use looks at the file's signature and re-reads
-it when that changed. Values are compared, not events: what we wrote ourselves changes nothing when it is read back.
+The file is the truth, because the AWS CLI and every SDK share it. While the watch vouches for a file, memory is what
+the file holds, and a use costs no look at the disk; otherwise each use looks at its signature. Values are compared,
+not events: what we wrote ourselves changes nothing when it is read back.
 """
 
 import asyncio
+import hashlib
 import logging
+import random
+import secrets
 import shlex
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
+from credhelper.agent.refresh import Refresh, TokenFile
 from credhelper.aws.identity_center import IdentityCenter
-from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
-from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Throttled, Unavailable, UpstreamError
-from credhelper.domain.freshness import Freshness, freshness, refresh_at
+from credhelper.aws.token_cache import TokenStore, UnusableTokenFile
+from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Unavailable, UpstreamError
+from credhelper.domain.freshness import Freshness, Life
 from credhelper.domain.model import SsoSession, Token
 from credhelper.domain.text import safe
 from credhelper.local import file_lock, private_files
@@ -28,11 +34,16 @@ log = logging.getLogger(__name__)
 
 REFRESH_DEADLINE = 8.0  # seconds; a caller waits 10 at most
 PATIENCE = 2.0  # seconds a caller with a token that is still good waits for a better one
-BEING_WRITTEN = 1.0  # seconds for which a torn file counts as being written rather than as gone
+BEING_WRITTEN = 1.0  # seconds after which something that is no token counts as absent, unless it is torn
 TORN_RETRIES = 3
 TORN_PAUSE = 0.02  # seconds
-LONGEST_RETRY_AFTER = 30.0
-LONGEST_PAUSE = 60.0  # seconds between two refreshes that fail
+TOLD_AGAIN = 1.0  # seconds for which callers of an expired session are told of the same failure
+LONGEST_TOLD_AGAIN = 30.0  # the same, where AWS asked for a pause
+LEAST_GAIN_PAUSE = 30.0  # seconds after a refresh that brought no longer life
+LEAST_GAIN = 2.0  # seconds; AWS tells lives in whole ones, and so one and the same end seems to move
+REFRESH_TRIES = 3  # for a caller, where other programs write the file under a refresh
+JITTER = 0.1
+"""The part of the refresh window by which a refresh in the background is put off, at most."""
 
 OVER = frozenset(
     {
@@ -45,35 +56,50 @@ OVER = frozenset(
 )
 """CreateToken's errors after which only a new login helps."""
 
+NOT_SEEN = private_files.Signature(0, 0, 0, 0)
+"""Of a file that we have written and not looked at: it may have been removed since, as it was missing before."""
+
+_NOT_SAVED = (OSError, file_lock.LockBusy, DeadlineExceeded)
+
 
 @dataclass(slots=True)
 class _Held:
     """What is known of one session."""
 
     token: Token | None = None
-    lifetime: timedelta = timedelta()
+    life: Life | None = None
+    put_off: timedelta = timedelta()
+    """How long after the beginning of its window the background refresh comes: jitter."""
+    no_gain_until: float = 0.0
+    """Boottime until which a refresh would bring no longer life, so the last one has shown."""
     epoch: int = 0
     """Counts the changes after which earlier role credentials no longer count: a login, a logout, a foreign token."""
     version: int = 0
     """Counts every change of the token, a refresh of our own included."""
+    sign_in: str = ""
+    """A random name for the login that the token comes from; it outlives refreshes of our own."""
     seen: private_files.Signature | None = None
     torn_since: float | None = None
     is_closed: bool = False
     """A logout is clearing the files: what is still in them no longer counts."""
+    is_unsaved: bool = False
+    """The token is only in memory: the disk refused it."""
+    save_backoff: Backoff = field(default_factory=Backoff)
     logged_out_access_token: str | None = field(default=None, repr=False)
     """A token that stays logged out even where its file could not be removed."""
     superseded_access_token: str | None = field(default=None, repr=False)
     """What the file still holds where ``token`` is newer but could not be written."""
     refused_access_token: str | None = field(default=None, repr=False)
     refused_refresh_token: str | None = field(default=None, repr=False)
-    failures: int = 0
+    backoff: Backoff = field(default_factory=Backoff)
     failure: CredhelperError | None = None
-    retry_at: float = 0.0
+    told_until: float = 0.0
     last_error: str | None = None
+    has_told_end: bool = False
     refresh: "Refresh | None" = None
     """The latest one, under way or ended."""
     abandoned: threading.Event = field(default_factory=threading.Event)
-    """Set to tell a refresh in its thread that its result is no longer wanted."""
+    """Set to tell work in its thread that its result is no longer wanted."""
 
 
 class Tokens:
@@ -81,44 +107,57 @@ class Tokens:
 
     def __init__(
         self,
-        cache: TokenCache,
+        cache: TokenStore,
         api: IdentityCenter,
         clock: Clock,
         workers: Workers,
         lock_path: Callable[[str], Path],
+        rng: random.Random,
     ) -> None:
         self.cache = cache
+        self.is_vouched_for: Callable[[Path], bool] = lambda _: False
+        """Whether somebody watches a file, and memory is what it holds."""
+        self.on_new_session: Callable[[SsoSession], None] = lambda _: None
+        self.on_change: Callable[[SsoSession], None] = lambda _: None
+        """Told after every change of a token."""
+        self.on_attention: Callable[[], None] = lambda: None
+        """Told when ``run_due`` may have something to do sooner than it said."""
         self._api = api
         self._clock = clock
         self._workers = workers
         self._lock_path = lock_path
+        self._rng = rng
         self._held: dict[str, _Held] = {}
         self._sessions: dict[str, SsoSession] = {}
-        self._refreshes: Flights[str, None] = Flights()
+        self._refreshes: Flights[str, None] = Flights(on_landed=lambda: self.on_attention())
+        self._saves: Flights[str, None] = Flights(on_landed=lambda: self.on_attention())
+
+    # -- what is there ------------------------------------------------------------------------------------------------
 
     def look(self, session: SsoSession) -> Token | None:
-        """The session's token as its file has it now, whatever its age; None when there is none."""
+        """The session's token as its file has it now, whatever its age; None when there is none.
+
+        Where the watch vouches for the file that may be some milliseconds old, and costs no look at the disk.
+        """
         held = self._of(session)
+        if held.torn_since is None and not held.is_closed and self.is_vouched_for(self.cache.token_path(session)):
+            return held.token
+        return self._look_at_file(session, held)
+
+    def _look_at_file(self, session: SsoSession, held: _Held) -> Token | None:
         if held.is_closed:
             return None
         path = self.cache.token_path(session)
         seen = private_files.signature(path)
         if seen == held.seen and held.torn_since is None:
             return held.token
-        try:
-            found = self.cache.load_token(session)
-        except UnusableTokenFile as error:
-            return self._look_past_torn_file(held, path, seen, error)
-        held.seen, held.torn_since = seen, None
-        if found is not None and found.access_token == held.logged_out_access_token:
-            found = None
-        if found is not None and found.access_token == held.superseded_access_token:
-            found = held.token
-        if found != held.token:
-            # A refresh of ours may have written its token already without having reported it yet.
-            is_ours = found is not None and held.refresh is not None and held.refresh.has_issued(found)
-            self._adopt(held, found, same_sign_in=is_ours)
-        return held.token
+        return self._read(session, held, seen)
+
+    def look_again(self, session: SsoSession) -> None:
+        """Reads the session's file, whatever its signature: two writes within one tick of the clock have the same."""
+        held = self._of(session)
+        if not held.is_closed:
+            self._read(session, held, private_files.signature(self.cache.token_path(session)))
 
     def epoch(self, session: SsoSession) -> int:
         """A number that changes whenever role credentials obtained before must no longer be used."""
@@ -128,6 +167,64 @@ class Tokens:
         """A number that changes with every change of the token, so that a failure is not told beyond it."""
         return self._of(session).version
 
+    def sign_in(self, session: SsoSession) -> tuple[str, str] | None:
+        """The name of the login that the session's token comes from, with the hash of that token; None without one."""
+        held = self._of(session)
+        return None if held.token is None else (held.sign_in, access_token_hash(held.token))
+
+    def resume_sign_in(self, session: SsoSession, name: str, token_hash: str) -> bool:
+        """After a restart: the token is still the one of the login called ``name``. Whether that is so."""
+        token = self.look(session)
+        held = self._of(session)
+        if token is None or access_token_hash(token) != token_hash:
+            return False
+        held.sign_in = name
+        return True
+
+    def sessions(self) -> list[SsoSession]:
+        """Every session that was ever asked for."""
+        return list(self._sessions.values())
+
+    def is_good(self, session: SsoSession) -> bool:
+        """Whether a login would be superfluous: the token is unexpired and not known to be refused."""
+        token = self.look(session)
+        held = self._of(session)
+        return bool(
+            token and token.access_token != held.refused_access_token and self._freshness(held) is not Freshness.EXPIRED
+        )
+
+    def is_over(self, session: SsoSession) -> bool:
+        """Whether only a login can bring this session back: AWS need not be asked for anything."""
+        return not self.is_good(session) and not self._can_refresh(self._of(session))
+
+    def expired_for(self, session: SsoSession) -> float:
+        """Seconds until an expired token that could not be refreshed is tried again; 0 when there is nothing to wait for.
+
+        Until then nothing can be had from AWS, and whatever wants it in the background waits too.
+        """
+        held = self._of(session)
+        if self._freshness(held) is not Freshness.EXPIRED:
+            return 0.0
+        return max(0.0, held.backoff.retry_at - self._clock.monotonic())
+
+    def remembers(self, session: SsoSession, error: CredhelperError) -> bool:
+        """Whether ``error`` is how the last refresh failed, which ``current`` raises from memory while that counts."""
+        return self._of(session).failure is error
+
+    def describe(self, session: SsoSession) -> "TokenState":
+        """The session's state for a person."""
+        token = self.look(session)
+        held = self._of(session)
+        if token is None or held.life is None:
+            return TokenState("logged_out", None, False, None, held.last_error)
+        can_refresh = self._can_refresh(held)
+        is_refused = token.access_token == held.refused_access_token
+        next_at = self._clock.now() + timedelta(seconds=max(0.0, self._due_in(held))) if can_refresh else None
+        state = session_state(self._freshness(held), is_refused=is_refused, can_refresh=can_refresh)
+        return TokenState(state, token.expires_at, can_refresh and not is_refused, next_at, held.last_error)
+
+    # -- using it -----------------------------------------------------------------------------------------------------
+
     async def current(self, session: SsoSession) -> Token:
         """A token that has not expired, refreshed first when it is time and it can be.
 
@@ -136,15 +233,20 @@ class Tokens:
         token = await self._settled(session)
         held = self._of(session)
         if token is None:
-            raise login_required(session, "you are not logged in to")
-        state = self._freshness(held)
-        if state is not Freshness.FRESH and self._may_refresh(held):
+            raise self._why_none(session)
+        for _ in range(REFRESH_TRIES):
+            state = self._freshness(held)
+            if state is Freshness.FRESH or not self._may_refresh_for_caller(held):
+                break
             # An expired token: to the end of the refresh. One that is still good: for a moment.
-            flight = self._refreshes.start(session.cache_key, lambda: self._refresh(session))
+            flight = self._start_refresh(session)
             await asyncio.wait({flight}, timeout=None if state is Freshness.EXPIRED else PATIENCE)
+            if held.failure is not None or self._freshness(held) is not Freshness.EXPIRED:
+                break
+            # Neither renewed nor failed: the file had been written meanwhile, and what it holds has expired too.
         token = self.look(session)
         if token is None:
-            raise login_required(session, "you are not logged in to")
+            raise self._why_none(session)
         if self._freshness(held) is Freshness.EXPIRED:
             raise self._why_expired(session, held)
         if token.access_token == held.refused_access_token:
@@ -158,42 +260,46 @@ class Tokens:
         """
         held = self._of(session)
         if self.look(session) == token and may_refresh and self._can_refresh(held):
-            await self._refreshes.join(session.cache_key, lambda: self._refresh(session))
+            await asyncio.shield(self._start_refresh(session))
         if self.look(session) == token:
             if may_refresh and self._can_refresh(held) and held.failure is not None:
                 raise held.failure.with_traceback(None)
             held.refused_access_token = token.access_token
-
-    def is_good(self, session: SsoSession) -> bool:
-        """Whether a login would be superfluous: the token is unexpired and not known to be refused."""
-        token = self.look(session)
-        held = self._of(session)
-        return bool(
-            token and token.access_token != held.refused_access_token and self._freshness(held) is not Freshness.EXPIRED
-        )
+            self._tell_end(session, held)
 
     def refresh_behind(self, session: SsoSession) -> None:
         """Starts a refresh that is due, without anybody waiting for it."""
         held = self._of(session)
-        if self._freshness(held) is not Freshness.FRESH and self._may_refresh(held):
-            self._refreshes.start(session.cache_key, lambda: self._refresh(session))
+        if self._freshness(held) is not Freshness.FRESH and self._may_refresh_for_caller(held):
+            self._start_refresh(session)
 
-    def adopt_login(self, session: SsoSession, token: Token) -> None:
-        """Takes over the token of a login that has just been written to its file."""
+    # -- logging in and out -------------------------------------------------------------------------------------------
+
+    def adopt_login(self, session: SsoSession, token: Token, *, is_saved: bool = True) -> None:
+        """Takes over the token of a login that has just been written to its file, or that the disk has refused."""
         held = self._of(session)
-        self._abandon_refresh(held)
-        self._adopt(held, token)
+        on_file = held.superseded_access_token
+        if not held.is_unsaved and held.token is not None:
+            on_file = held.token.access_token
+        self._abandon(held)
+        self._adopt(session, held, token)
         held.is_closed, held.logged_out_access_token = False, None
+        held.seen = NOT_SEEN
+        if not is_saved:
+            held.is_unsaved, held.superseded_access_token = True, on_file
+            held.seen, held.torn_since = private_files.signature(self.cache.token_path(session)), None
+            held.last_error = "the token is only in memory: it could not be written"
+            held.save_backoff.failed(self._clock.monotonic(), self._rng)
 
     def close(self, session: SsoSession) -> Token | None:
         """Begins a logout: drops what is in memory and serves nothing until ``reopen``. Returns the token dropped.
 
-        A refresh under way will not bring anything back.
+        Work under way will not bring anything back.
         """
         dropped = self.look(session)
         held = self._of(session)
-        self._abandon_refresh(held)
-        self._adopt(held, None)
+        self._abandon(held)
+        self._adopt(session, held, None)
         held.is_closed = True
         if dropped is not None:
             held.logged_out_access_token = dropped.access_token
@@ -203,78 +309,199 @@ class Tokens:
         """Ends a logout: from now on the file counts again, unless it still holds the token that was logged out."""
         held = self._of(session)
         held.is_closed, held.seen, held.torn_since = False, None, None
+        self.look_again(session)
 
-    def sessions(self) -> list[SsoSession]:
-        """Every session that was ever asked for."""
-        return list(self._sessions.values())
+    # -- by itself ----------------------------------------------------------------------------------------------------
 
-    def describe(self, session: SsoSession) -> "TokenState":
-        """The session's state for a person."""
-        token = self.look(session)
-        held = self._of(session)
-        is_refused = token is not None and token.access_token == held.refused_access_token
-        return describe(
-            self._clock.now(),
-            token,
-            held.lifetime,
-            is_refused=is_refused,
-            can_refresh=self._can_refresh(held),
-            last_error=held.last_error,
-        )
+    def run_due(self) -> float | None:
+        """Starts every refresh and save that is due; seconds until the next will be, None when nothing is to come."""
+        pauses = [pause for session in self.sessions() for pause in self._run_due(session)]
+        return min(pauses, default=None)
+
+    def retry_now(self) -> None:
+        """What failed may work now: the network has changed, or the machine has slept."""
+        for held in self._held.values():
+            held.backoff.reset()
+            held.save_backoff.reset()
+            held.told_until = 0.0
 
     async def stop(self) -> None:
         """Ends every refresh."""
         await self._refreshes.cancel_all()
+        await self._saves.cancel_all()
+
+    def _run_due(self, session: SsoSession) -> Iterator[float]:
+        held = self._of(session)
+        if held.torn_since is not None:
+            yield from self._look_at_torn_file(session, held)
+        if held.token is None or held.is_closed:
+            return
+        if held.is_unsaved and not self._saves.has(session.cache_key):
+            pause = held.save_backoff.retry_at - self._clock.monotonic()
+            if pause > 0:
+                yield pause
+            else:
+                self._saves.start(session.cache_key, lambda: self._save(session))
+        if not self._refreshes.has(session.cache_key):
+            yield from self._refresh_or_tell_end(session, held)
+
+    def _look_at_torn_file(self, session: SsoSession, held: _Held) -> Iterator[float]:
+        self.look_again(session)
+        if held.torn_since is not None:
+            pause = held.torn_since + BEING_WRITTEN - self._clock.monotonic()
+            if pause > 0:
+                yield pause
+
+    def _refresh_or_tell_end(self, session: SsoSession, held: _Held) -> Iterator[float]:
+        is_refused = held.token is not None and held.token.access_token == held.refused_access_token
+        can_go_on = self._can_refresh(held) and not is_refused
+        if not can_go_on and held.has_told_end:
+            return
+        pause = self._due_in(held) if can_go_on else self._left(held).total_seconds()
+        if pause > 0:
+            yield pause
+        elif can_go_on:
+            self._start_refresh(session)
+        else:
+            self._tell_end(session, held)
+
+    def _due_in(self, held: _Held) -> float:
+        """Seconds until the refresh in the background; not positive: now."""
+        assert held.life is not None  # noqa: S101  # there is a token
+        window = held.life.window - held.put_off
+        return max(
+            (self._left(held) - window).total_seconds(),
+            held.no_gain_until - self._clock.boottime(),
+            held.backoff.retry_at - self._clock.monotonic(),
+        )
+
+    async def _save(self, session: SsoSession) -> None:
+        """Another try to write a token that is only in memory."""
+        held = self._of(session)
+        token, abandoned = held.token, held.abandoned
+        if token is None:
+            return
+        file = self._file(session, held.superseded_access_token, abandoned)
+        try:
+            is_saved = await self._workers.run(
+                REFRESH_DEADLINE, lambda: file.save(token), lane="save " + session.cache_key
+            )
+        except _NOT_SAVED as error:
+            log.info("the token of session %s is still only in memory: %s", safe(session.label), error)
+            held.save_backoff.failed(self._clock.monotonic(), self._rng)
+            return
+        if abandoned.is_set() or held.token != token:
+            return
+        held.is_unsaved, held.last_error = False, None
+        held.save_backoff.reset()
+        if is_saved:
+            held.superseded_access_token = None
+            log.info("the token of session %s could be written after all", safe(session.label))
+        else:
+            self.look_again(session)
+
+    def _tell_end(self, session: SsoSession, held: _Held) -> None:
+        """Says once that a session is over, with the command that begins another."""
+        if not held.has_told_end:
+            held.has_told_end = True
+            error = login_required(session, "the login is over for")
+            log.warning("%s; run: %s", safe(error.message), safe(error.hint or "credhelper login"))
+
+    # -- the parts ----------------------------------------------------------------------------------------------------
 
     def _of(self, session: SsoSession) -> _Held:
         held = self._held.get(session.cache_key)
+        is_new = held is None
         if held is None:
             held = self._held[session.cache_key] = _Held()
         if self._sessions.get(session.cache_key) != session:
             # The section has been changed, or another file has one of the same name: what failed there may work here.
             self._sessions[session.cache_key] = session
             _forget_failures(held)
+        if is_new:
+            self.on_new_session(session)
         return held
 
-    def _adopt(self, held: _Held, token: Token | None, *, same_sign_in: bool = False) -> None:
+    def _file(self, session: SsoSession, on_file: str | None, abandoned: threading.Event) -> TokenFile:
+        return TokenFile(self.cache, session, on_file, self._lock_path(session.cache_key), abandoned)
+
+    def _read(self, session: SsoSession, held: _Held, seen: private_files.Signature | None) -> Token | None:
+        try:
+            found = self.cache.load_token(session)
+        except UnusableTokenFile as error:
+            return self._look_past_unusable_file(session, held, seen, error)
+        held.seen, held.torn_since = seen, None
+        if found is not None and found.access_token == held.logged_out_access_token:
+            found = None
+        if held.is_unsaved and found is not None and found == held.token:  # our own write, though perhaps given up
+            held.is_unsaved, held.superseded_access_token = False, None
+        if (None if found is None else found.access_token) == held.superseded_access_token and held.is_unsaved:
+            found = held.token
+        if found != held.token:
+            # A refresh of ours may have written its token already without having reported it yet.
+            is_ours = found is not None and held.refresh is not None and held.refresh.has_issued(found)
+            self._adopt(session, held, found, same_sign_in=is_ours)
+        return held.token
+
+    def _adopt(self, session: SsoSession, held: _Held, token: Token | None, *, same_sign_in: bool = False) -> None:
         """Takes over ``token``. Only a renewal of the same sign-in lets earlier role credentials live on."""
-        held.token = token
-        held.lifetime = token.expires_at - self._clock.now() if token else timedelta()
+        before = held.life
+        held.token, held.life = token, None
         held.version += 1
+        held.no_gain_until = 0.0
+        if token is not None:
+            now, boottime = self._clock.now(), self._clock.boottime()
+            held.life = Life.beginning(token.expires_at, now=now, boottime=boottime)
+            held.put_off = held.life.window * (JITTER * self._rng.random())
+            if same_sign_in and before is not None and held.life.deadline < before.deadline + LEAST_GAIN:
+                half = held.life.left(now, boottime).total_seconds() / 2
+                held.no_gain_until = boottime + max(half, LEAST_GAIN_PAUSE)
         if not same_sign_in:
             held.epoch += 1
-        held.superseded_access_token = None
+            held.sign_in = secrets.token_hex(8)
+        held.superseded_access_token, held.is_unsaved = None, False
         _forget_failures(held)
+        self.on_change(session)
 
-    def _abandon_refresh(self, held: _Held) -> None:
+    def _abandon(self, held: _Held) -> None:
         held.abandoned.set()
         held.abandoned = threading.Event()
 
-    def _look_past_torn_file(
-        self, held: _Held, path: Path, seen: private_files.Signature | None, error: UnusableTokenFile
+    def _look_past_unusable_file(
+        self, session: SsoSession, held: _Held, seen: private_files.Signature | None, error: UnusableTokenFile
     ) -> Token | None:
-        """Other programs write in place: for a moment a torn file means "being written", then it counts as absent."""
+        """Other programs write in place: a torn file is being written, and what was in it last goes on to count.
+
+        Anything else that is no token counts as absent after a moment.
+        """
         now = self._clock.monotonic()
         if held.torn_since is None or seen != held.seen:
             held.seen, held.torn_since = seen, now
-            log.warning("ignoring the token file %s: %s", path, error)
-        if now - held.torn_since >= BEING_WRITTEN and held.token is not None:
-            self._adopt(held, None)
+            log.warning("ignoring the token file %s: %s", self.cache.token_path(session), error)
+        is_absent = not error.is_torn and now - held.torn_since >= BEING_WRITTEN
+        if is_absent and held.token is not None:
+            self._adopt(session, held, None)
         return held.token
 
     async def _settled(self, session: SsoSession) -> Token | None:
         held = self._of(session)
         for _ in range(TORN_RETRIES):
-            token = self.look(session)
+            # Whoever waits for AWS can wait for a look at the file: a login elsewhere may have ended just now.
+            token = self._look_at_file(session, held)
             if token is not None or held.torn_since is None:
                 return token
             await asyncio.sleep(TORN_PAUSE)
-        return self.look(session)
+        return self._look_at_file(session, held)
+
+    def _left(self, held: _Held) -> timedelta:
+        if held.life is None:
+            return timedelta()
+        return held.life.left(self._clock.now(), self._clock.boottime())
 
     def _freshness(self, held: _Held) -> Freshness:
-        if held.token is None:
+        if held.life is None:
             return Freshness.EXPIRED
-        return freshness(self._clock.now(), held.token.expires_at, held.lifetime)
+        return held.life.freshness(self._clock.now(), self._clock.boottime())
 
     def _can_refresh(self, held: _Held) -> bool:
         """Whether a refresh has a chance at all."""
@@ -283,130 +510,72 @@ class Tokens:
             token and token.is_refreshable(self._clock.now()) and token.refresh_token != held.refused_refresh_token
         )
 
-    def _may_refresh(self, held: _Held) -> bool:
-        """Whether to try one now: it has a chance, and the last failure is long enough ago."""
-        return self._can_refresh(held) and self._clock.monotonic() >= held.retry_at
+    def _may_refresh_for_caller(self, held: _Held) -> bool:
+        """Whether to try one now that somebody asks: it has a chance, and the last failure is long enough ago."""
+        if not self._can_refresh(held):
+            return False
+        now = self._clock.monotonic()
+        if self._clock.boottime() < held.no_gain_until:
+            return False
+        return now >= held.told_until if self._freshness(held) is Freshness.EXPIRED else held.backoff.may_try(now)
 
-    async def _refresh(self, session: SsoSession) -> None:
+    def _start_refresh(self, session: SsoSession) -> asyncio.Task[None]:
+        known = self._of(session).token
+        return self._refreshes.start(session.cache_key, lambda: self._refresh(session, known))
+
+    async def _refresh(self, session: SsoSession, known: Token | None) -> None:
         """One refresh, its outcome noted in the session's state. Never raises for a failure of AWS or the disk."""
         held = self._of(session)
-        known, abandoned = held.token, held.abandoned
-        if known is None:
+        abandoned = held.abandoned
+        if known is None or known != held.token:  # a look at the file has found a newer one since
             return
-        on_file = held.superseded_access_token or known.access_token
-        refresh = Refresh(self.cache, self._api, session, known, on_file, self._lock_path(session.cache_key), abandoned)
+        on_file = held.superseded_access_token if held.is_unsaved else known.access_token
+        refresh = Refresh(self._file(session, on_file, abandoned), self._api, known)
         held.refresh = refresh
         try:
             token = await self._workers.run(REFRESH_DEADLINE, refresh.run, lane="refresh " + session.cache_key)
-        except (CredhelperError, DeadlineExceeded, OSError, file_lock.LockBusy) as error:
+        except (CredhelperError, *_NOT_SAVED) as error:
             if not abandoned.is_set():
                 self._note_failure(session, held, known, error)
             return
-        if not abandoned.is_set() and token is not None:
-            self._adopt(held, token, same_sign_in=True)
-            held.superseded_access_token = None if refresh.is_durable else on_file
-            log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
+        if abandoned.is_set():
+            return
+        if token is None:
+            self.look_again(session)
+            return
+        if held.token != token:  # a look at the file may have been quicker
+            self._adopt(session, held, token, same_sign_in=True)
+            held.seen = NOT_SEEN
+        if not refresh.is_durable:
+            held.is_unsaved, held.superseded_access_token = True, on_file
+            held.last_error = "the token is only in memory: it could not be written"
+            held.save_backoff.failed(self._clock.monotonic(), self._rng)
+        log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
     def _note_failure(self, session: SsoSession, held: _Held, known: Token, error: Exception) -> None:
         log.warning("could not refresh the token of session %s: %s", safe(session.label), error)
         held.last_error = str(error)
         if isinstance(error, Refused) and error.reason in OVER:
             held.refused_refresh_token = known.refresh_token
-            return
-        if isinstance(error, UpstreamError):
+            self._tell_end(session, held)
+        elif isinstance(error, UpstreamError):
             held.failure = error
         else:
             held.failure = Unavailable(f"the token of session {safe(session.label)} could not be refreshed: {error}")
-        if isinstance(error, Throttled) and error.retry_after is not None:
-            pause = min(error.retry_after, LONGEST_RETRY_AFTER)
-        elif self._freshness(held) is Freshness.EXPIRED:
-            pause = 1.0  # callers of an expired session are told of the same failure for a second at most
-        else:
-            pause = min(2.0**held.failures, LONGEST_PAUSE)
-        held.failures += 1
-        held.retry_at = self._clock.monotonic() + pause
+        asked = asked_pause(error)
+        now = self._clock.monotonic()
+        held.backoff.failed(now, self._rng, retry_after=asked)
+        held.told_until = now + (TOLD_AGAIN if asked is None else min(asked, LONGEST_TOLD_AGAIN))
+
+    def _why_none(self, session: SsoSession) -> LoginRequired:
+        is_sealed = not self.cache.is_open and private_files.signature(self.cache.token_path(session)) is not None
+        what = "the keyring does not open, which is needed to unseal" if is_sealed else "you are not logged in to"
+        return login_required(session, what)
 
     def _why_expired(self, session: SsoSession, held: _Held) -> CredhelperError:
         if held.failure is not None and self._can_refresh(held):
             return held.failure.with_traceback(None)  # raised again and again, it would collect tracebacks
         return login_required(session, "your login has expired in")
-
-
-class Refresh:
-    """One refresh across processes, blocking: lock, look again, ask AWS, write before use."""
-
-    def __init__(
-        self,
-        cache: TokenCache,
-        api: IdentityCenter,
-        session: SsoSession,
-        known: Token,
-        on_file: str,
-        lock: Path,
-        abandoned: threading.Event,
-    ) -> None:
-        self.is_durable = False
-        self._issued_access_token: str | None = None
-        self._cache = cache
-        self._api = api
-        self._session = session
-        self._known = known
-        self._on_file = on_file
-        self._lock = lock
-        self._abandoned = abandoned
-
-    def run(self) -> Token | None:
-        """The renewed token, durable unless the disk refuses; None when the file holds another one, or none, by now.
-
-        Raises Refused, UpstreamError, OSError, LockBusy.
-        """
-        with file_lock.locked(self._lock, seconds=REFRESH_DEADLINE):
-            if self._file_has_changed():
-                return None
-            try:
-                issued = self._api.refresh_token(self._session, self._known)
-            except Refused:
-                # Refresh tokens rotate: perhaps another program was quicker, and its token lies there now.
-                if self._file_has_changed():
-                    return None
-                raise
-            return self._store(
-                replace(
-                    self._known,
-                    start_url=self._session.start_url,
-                    region=self._session.region,
-                    access_token=issued.access_token,
-                    expires_at=issued.expires_at,
-                    # RFC 6749 section 6: no new refresh token in the answer means the old one stays.
-                    refresh_token=issued.refresh_token or self._known.refresh_token,
-                )
-            )
-
-    def has_issued(self, token: Token) -> bool:
-        """Whether ``token`` is this refresh's own; may be asked from the event loop while it runs."""
-        return token.access_token == self._issued_access_token
-
-    def _store(self, token: Token) -> Token | None:
-        if self._abandoned.is_set() or self._file_has_changed():  # a logout or a login, here or by another program
-            return None
-        path = self._cache.token_path(self._session)
-        self._issued_access_token = token.access_token
-        try:
-            self._cache.save_token(self._session, token)
-            self.is_durable = True
-        except OSError as error:
-            log.warning("the refreshed token is only in memory: %s: %s", path, error.strerror)
-        if self._abandoned.is_set():  # a logout came between the look and the write
-            private_files.remove(path)
-            return None
-        return token
-
-    def _file_has_changed(self) -> bool:
-        try:
-            found = self._cache.load_token(self._session)
-        except UnusableTokenFile:
-            return False  # being written, or about to be mended by our own write
-        return found is None or found.access_token != self._on_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,30 +589,23 @@ class TokenState:
     last_error: str | None
 
 
-def describe(
-    now: datetime,
-    token: Token | None,
-    lifetime: timedelta,
-    *,
-    is_refused: bool,
-    can_refresh: bool,
-    last_error: str | None,
-) -> TokenState:
-    """active, refresh_due (little time left, or past but refreshable), expired (a login is needed), logged_out."""
-    if token is None:
-        return TokenState("logged_out", None, False, None, last_error)
-    state = freshness(now, token.expires_at, lifetime)
-    refreshable = can_refresh and not is_refused
-    word = "active" if state is Freshness.FRESH else "refresh_due"
-    if is_refused or (state is Freshness.EXPIRED and not refreshable):
-        word = "expired"
-    next_refresh = refresh_at(token.expires_at, lifetime) if refreshable else None
-    return TokenState(word, token.expires_at, refreshable, next_refresh, last_error)
+def session_state(freshness: Freshness, *, is_refused: bool, can_refresh: bool) -> str:
+    """active, refresh_due (little time left, or past but refreshable), expired (a login is needed)."""
+    if is_refused or (freshness is Freshness.EXPIRED and not can_refresh):
+        return "expired"
+    return "active" if freshness is Freshness.FRESH else "refresh_due"
+
+
+def access_token_hash(token: Token) -> str:
+    """What tells a token from another without being one."""
+    return hashlib.sha256(token.access_token.encode()).hexdigest()
 
 
 def _forget_failures(held: _Held) -> None:
-    held.failures, held.failure, held.retry_at, held.last_error = 0, None, 0.0, None
+    held.backoff.reset()
+    held.failure, held.told_until, held.last_error = None, 0.0, None
     held.refused_access_token = held.refused_refresh_token = None
+    held.has_told_end = False
 
 
 def login_required(session: SsoSession, what: str) -> LoginRequired:

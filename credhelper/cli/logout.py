@@ -3,14 +3,12 @@
 import argparse
 import contextlib
 import json
-import os
 import shlex
 from typing import Any
 
 from credhelper.cli import daemon_link, options, speech
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable, DoneInPart, UsageError
 from credhelper.domain.text import safe
-from credhelper.local import places, process
 
 Json = dict[str, Any]
 
@@ -74,34 +72,10 @@ def _log_out(fields: dict[str, str]) -> Json:
             speech.note(f"credhelper: warning: {safe(error.message)}; logging out without it")
             with contextlib.suppress(CredhelperError):  # what it holds in memory has to go as well
                 daemon_link.ask("stop", {}, start=False, seconds=STOP_SECONDS)
-        return _without_daemon(fields)
+        from credhelper.cli import logout_alone
+
+        return logout_alone.log_out(fields)
     return receipt
-
-
-def _without_daemon(fields: dict[str, str]) -> Json:
-    """The same on the files alone."""
-    from concurrent.futures import ThreadPoolExecutor
-    from functools import partial
-
-    from credhelper.agent import logout
-    from credhelper.aws.identity_center import IdentityCenter
-    from credhelper.cli import callers_files
-
-    process.forget_callers_choices(os.environ)  # botocore would look for the profile
-    # A broken file keeps nobody from logging out of everything.
-    configuration = callers_files.load() if fields else callers_files.load_what_can_be()[0]
-    state = places.state_directory(places.environment())
-    sweep = logout.Sweep(callers_files.home(), configuration, lambda key: places.refresh_lock(state, key))
-    if "sso_session" in fields:
-        receipt = sweep.one(configuration.sso_session(fields["sso_session"]))
-    elif "profile" in fields:
-        receipt = sweep.one(configuration.session_of(fields["profile"]))
-    else:
-        receipt = sweep.everything()
-    if receipt.outcomes:
-        with ThreadPoolExecutor(max_workers=len(receipt.outcomes)) as threads:
-            list(threads.map(partial(logout.revoke, IdentityCenter()), receipt.outcomes))
-    return receipt.document()
 
 
 def _show(receipt: Json) -> None:

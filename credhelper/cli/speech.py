@@ -50,12 +50,14 @@ def moment(text: str | None, now: datetime | None = None) -> str:
 
 
 def _distance(seconds: float) -> str:
-    minutes = int(abs(seconds) // 60)
+    amount = duration(abs(seconds))
+    return f"in {amount}" if seconds >= 0 else f"{amount} ago"
+
+
+def duration(seconds: float) -> str:
+    """A span of time for a person ("42 min", "3 h 5 min", "12 days")."""
+    minutes = int(seconds // 60)
     hours, days = minutes // 60, minutes // (24 * 60)
     if days >= 2:
-        amount = f"{days} days"
-    elif hours >= 1:
-        amount = f"{hours} h {minutes % 60} min"
-    else:
-        amount = f"{minutes} min"
-    return f"in {amount}" if seconds >= 0 else f"{amount} ago"
+        return f"{days} days"
+    return f"{hours} h {minutes % 60} min" if hours >= 1 else f"{minutes} min"

@@ -14,6 +14,7 @@ from credhelper.domain.text import safe
 Json = dict[str, Any]
 
 USABLE = {"active", "refresh_due"}
+SKEW_SHOWN = 60  # seconds; less troubles nobody
 COLOURS = {"active": "green", "fresh": "green", "refresh_due": "yellow", "stale": "yellow", "expired": "red"}
 
 
@@ -69,6 +70,7 @@ def _show(status: Json, *, is_whole: bool) -> None:
     if daemon["running"]:
         started = speech.moment(daemon["started_at"])
         speech.result(f"Daemon {safe(daemon['version'])}, pid {daemon['pid']}, since {started}")
+        _show_troubles(daemon)
     elif daemon_link.exists():
         speech.result("The daemon does not answer (run: credhelper daemon restart). From the files:")
     else:
@@ -110,6 +112,15 @@ def _show(status: Json, *, is_whole: bool) -> None:
         speech.result("")
         name = safe(login["sso_session"] or "a legacy profile")
         speech.result(f"A login to {name} waits for a person until {speech.moment(login['expires_at'])}.")
+
+
+def _show_troubles(daemon: Json) -> None:
+    if daemon.get("vault_error"):
+        speech.result(f"Role credentials are in memory only, for this daemon's life: {safe(daemon['vault_error'])}")
+    skew = daemon.get("clock_skew")
+    if skew is not None and abs(skew) >= SKEW_SHOWN:
+        side = "behind" if skew > 0 else "ahead of"
+        speech.result(f"This machine's clock is {speech.duration(abs(skew))} {side} AWS's; it should be set right.")
 
 
 def _table(first: str, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:

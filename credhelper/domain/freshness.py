@@ -1,5 +1,6 @@
 """When something that expires should be renewed: one rule for access tokens and role credentials alike."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -18,13 +19,38 @@ class Freshness(Enum):
     EXPIRED = "expired"
 
 
-def refresh_at(expires_at: datetime, lifetime: timedelta) -> datetime:
-    """The moment to renew: 20 minutes before the end, or at half of the lifetime when that is less than 40 minutes."""
-    return expires_at - min(REFRESH_WINDOW, max(lifetime, timedelta()) / 2)
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How long something is good, on two clocks: people and time servers set the wall's, and nobody the other.
 
+    It has expired when either says so; so a wall clock that is set back keeps nothing alive.
+    """
 
-def freshness(now: datetime, expires_at: datetime, lifetime: timedelta) -> Freshness:
-    """How good something is at ``now`` that was issued for ``lifetime`` and ends at ``expires_at`` (aware)."""
-    if now >= expires_at:
-        return Freshness.EXPIRED
-    return Freshness.FRESH if now < refresh_at(expires_at, lifetime) else Freshness.STALE
+    expires_at: datetime
+    """By the wall clock (aware)."""
+    deadline: float
+    """The same moment in seconds of the clock that only runs on, through suspends too (CLOCK_BOOTTIME)."""
+    lifetime: timedelta
+    """What it was issued for, or what it had left when it was first seen."""
+
+    @classmethod
+    def beginning(cls, expires_at: datetime, *, now: datetime, boottime: float) -> "Life":
+        """The life of something that was issued, or first seen, at this moment."""
+        lifetime = expires_at - now
+        return cls(expires_at, boottime + lifetime.total_seconds(), lifetime)
+
+    @property
+    def window(self) -> timedelta:
+        """With this much left it is renewed: 20 minutes, or half of its life when that is less."""
+        return min(REFRESH_WINDOW, max(self.lifetime, timedelta()) / 2)
+
+    def left(self, now: datetime, boottime: float) -> timedelta:
+        """What is left of it, by the clock that gives it less."""
+        return min(self.expires_at - now, timedelta(seconds=self.deadline - boottime))
+
+    def freshness(self, now: datetime, boottime: float) -> Freshness:
+        """How good it is."""
+        left = self.left(now, boottime)
+        if left <= timedelta():
+            return Freshness.EXPIRED
+        return Freshness.FRESH if left > self.window else Freshness.STALE

@@ -15,10 +15,11 @@ import pytest
 from credhelper.agent.logout import Receipt, Sweep, assume_role_sources, revoke
 from credhelper.aws import config_file
 from credhelper.aws.config_file import ConfigPaths, Configuration
+from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.domain import documents
 from credhelper.domain.errors import ConfigError, LoginRequired
 from credhelper.domain.model import Role, SsoSession
-from credhelper.local import file_lock
+from credhelper.local import file_lock, places, sealed_files
 from credhelper.sandbox.faults import Body, Cut, Fault
 from tests.agent.world import ACCOUNT, World, failing, files_below, sha1
 
@@ -34,11 +35,15 @@ ASSUMED_ENTRY = {
 
 def sweep(world: World) -> Sweep:
     """Without a daemon: the files alone."""
-    return Sweep(world.home, configuration(world), world.lock_path)
+    return Sweep(world.home, configuration(world), world.lock_path, vault=vault(world))
 
 
 def configuration(world: World) -> Configuration:
     return config_file.load(ConfigPaths.of({"HOME": str(world.home)}))
+
+
+def vault(world: World) -> Path:
+    return places.vault_directory(world.state)
 
 
 def cli_cache(world: World) -> Path:
@@ -118,8 +123,10 @@ async def test_nothing_there_is_nothing_done(world: World) -> None:
 
 
 async def test_credentials_nobody_was_given_are_not_called_still_valid(world: World) -> None:
-    world.log_in()
-    await world.agent.roles.credentials(world.developer)
+    token = world.log_in()
+    world.agent.tokens.look(world.corp)
+    credentials = world.api.get_role_credentials(world.developer, token.access_token)
+    world.agent.roles.restore(world.developer, credentials, None)
     assert (await world.agent.logout(world.everything()))["still_valid"] == []
 
 
@@ -238,6 +245,17 @@ def test_strange_things_in_the_cache_stop_nothing_and_stay(world: World, kind: s
     assert world.config.exists()
 
 
+@pytest.mark.parametrize("value", [None, 7, [], {}, ["x"], {"x": "x"}, ""])
+def test_members_of_strange_types_stop_nothing(world: World, value: object) -> None:
+    members = ("region", "startUrl", "clientId", "clientSecret", "refreshToken", "expiresAt", "registrationExpiresAt")
+    strange = dict.fromkeys(members, value)
+    goes = put(world.cache.directory / "token.json", strange | {"accessToken": value})
+    stays = put(world.cache.directory / "registration.json", strange)
+    entry = put(cli_cache(world) / "role.json", {"ProviderType": value, "AssumedRoleUser": value})
+    assert removed(sweep(world).everything()) == {goes, entry}
+    assert stays.exists()
+
+
 @pytest.mark.parametrize("kind", ["fifo", "symlink", "broken", "empty", "huge", "list"])
 def test_whatever_is_in_a_known_tokens_place_goes(world: World, kind: str) -> None:
     world.cache.directory.mkdir(parents=True)
@@ -250,7 +268,7 @@ def test_whatever_is_in_a_known_tokens_place_goes(world: World, kind: str) -> No
         path.write_bytes({"broken": b"{", "empty": b"", "huge": b" " * 300_000, "list": b"[1]"}[kind])
     receipt = sweep(world).everything()
     for outcome in receipt.outcomes:
-        revoke(world.api, outcome)
+        revoke(world.api, outcome, world.clock.now())
     found = receipt.document()["sessions"]
     assert [(one["token"], one["revoked"]) for one in found] == [("deleted", None)]
     assert "no token" in found[0]["error"]
@@ -283,7 +301,7 @@ async def test_a_token_that_cannot_be_deleted_is_kept_told_revoked_and_not_serve
 def test_broken_configuration_does_not_keep_tokens(world: World) -> None:
     world.log_in()
     nothing = Configuration(ConfigPaths.of({"HOME": str(world.home)}))
-    receipt = Sweep(world.home, nothing, world.lock_path).everything()
+    receipt = Sweep(world.home, nothing, world.lock_path, vault=vault(world)).everything()
     assert removed(receipt) == {world.token_path(), world.cache.registration_path(world.corp)}
     assert receipt.outcomes[0].session is None
     assert receipt.outcomes[0].start_url == world.corp.start_url
@@ -373,7 +391,6 @@ async def test_a_registration_with_the_tokens_client_goes_with_the_session(world
     "failure",
     [
         Fault(status=500),
-        Fault(status=401),
         Fault(status=403),
         Fault(status=429),
         Fault(body=Body.HTML, status=503),
@@ -418,7 +435,7 @@ def test_an_unknown_token_without_a_plausible_region_is_sent_nowhere(world: Worl
     put(world.cache.directory / "unknown.json", {"accessToken": "CANARY", "region": region})
     receipt = sweep(world).everything()
     for outcome in receipt.outcomes:
-        revoke(world.api, outcome)
+        revoke(world.api, outcome, world.clock.now())
     found = receipt.document()["sessions"][0]
     assert (found["token"], found["revoked"]) == ("deleted", False)
     assert "region" in found["error"]
@@ -441,6 +458,212 @@ async def test_every_session_is_revoked_with_its_own_token(world: World) -> None
         call.request.headers["x-amz-sso_bearer_token"] for call in world.sandbox.recorded if call.operation == "Logout"
     }
     assert sent == tokens
+
+
+# -- registrations as older releases named them -----------------------------------------------------------------------
+
+
+def old_registration(world: World, region: str = "us-east-1", content: object = None, **members: str) -> Path:
+    document = {"clientId": "old", "clientSecret": "CANARY", "expiresAt": "2026-08-01T00:00:00Z"} | members
+    path = world.cache.directory / f"botocore-client-id-{region}.json"
+    return put(path, document if content is None else content)
+
+
+@pytest.mark.parametrize("content", [None, b"{torn", b"", b"[1]", b" " * 5_000_000])
+def test_the_old_registration_of_a_configured_region_goes_whatever_is_in_it(world: World, content: object) -> None:
+    old = old_registration(world, content=content)
+    elsewhere = old_registration(world, "eu-north-1")
+    assert removed(sweep(world).everything()) == {old}
+    assert elsewhere.exists()
+
+
+def test_an_old_registration_of_another_region_goes_with_the_token_it_was_made_for(world: World) -> None:
+    token = world.log_in()
+    old = old_registration(world, "eu-north-1", clientId=token.client_id or "")
+    assert old in removed(sweep(world).one(world.corp))
+
+
+def test_with_a_selector_the_old_registration_of_its_region_goes_if_nobody_else_has_that_region(world: World) -> None:
+    old = old_registration(world)
+    assert removed(sweep(world).one(world.corp)) == set()  # the legacy profile has the same region
+    text = world.config.read_text()
+    world.write_config(text[: text.index("[profile legacy]")])
+    assert removed(sweep(world).one(world.corp)) == {old}
+
+
+# -- what was cut short, or cannot be read ----------------------------------------------------------------------------
+
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"accessToken": "CANARY", "expiresAt": "2026-06-',
+        b'{"startUrl": "https://x.example/start", "accessToken": "CANARY',
+        b'{"accessToken": "CANARY", "deep": ' + DEEP,
+        b'{"accessToken": "CANARY", "bad": "\xff\xfe"}',
+        b'{"accessToken": "CANARY"} and more',
+    ],
+)
+def test_a_token_in_a_file_that_is_no_json_goes_whatever_its_name(world: World, content: bytes) -> None:
+    path = put(world.cache.directory / "anything.json", content)
+    receipt = sweep(world).everything()
+    assert removed(receipt) == {path}
+    assert [outcome.token for outcome in receipt.outcomes] == ["deleted"]
+    assert "CANARY" not in repr(receipt)
+
+
+def test_what_can_be_made_out_of_a_torn_token_ends_the_sign_in(world: World) -> None:
+    token = world.log_in()
+    content = documents.token_document(token)
+    world.token_path().write_bytes(content[: content.index(b'"clientSecret"')])
+    receipt = sweep(world).one(world.corp)
+    for outcome in receipt.outcomes:
+        revoke(world.api, outcome, world.clock.now())
+    assert receipt.outcomes[0].revoked is True
+    assert world.cache.registration_path(world.corp) in removed(receipt)
+
+
+def test_a_file_of_aws_tools_that_cannot_be_read_goes_with_everything_and_any_other_is_told(world: World) -> None:
+    huge = b'{"accessToken": "CANARY"}'.ljust(5_000_000)
+    theirs = put(world.cache.directory / (sha1("some session") + ".json"), huge)
+    unknown = put(world.cache.directory / "unknown", huge)
+    entry = put(cli_cache(world) / (sha1("some role") + ".json"), huge)
+    receipt = sweep(world).everything()
+    assert removed(receipt) == {theirs}
+    assert {path for path, _ in receipt.left} == {unknown, entry}
+    assert all("cannot be read" in why for _, why in receipt.left)
+    assert sweep(world).one(world.corp).left == []
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b'{"ProviderType": "sso", "Credentials": {"Sec', DEEP])
+@pytest.mark.parametrize("of_everything", [True, False])
+def test_a_torn_role_entry_of_a_profile_goes_by_its_name(world: World, content: bytes, of_everything: bool) -> None:
+    entry = put(cli_cache(world) / documents.role_cache_file_name(world.developer), content)
+    receipt = sweep(world).everything() if of_everything else sweep(world).one(world.corp)
+    assert removed(receipt) == {entry}
+
+
+def test_a_torn_entry_that_says_what_it_is_goes_under_any_name_and_another_tools_stays(world: World) -> None:
+    cache = cli_cache(world)
+    goes = [
+        put(cache / "torn.json", b'{"ProviderType": "sso", "Credentials": {"SecretAccessKey": "CANARY", '),
+        put(cache / "assumed.json", b'{"Credentials": {"AccessKeyId": "ASIA", "SecretAccessKey": "CANARY", "Sess'),
+    ]
+    stays = put(cache / "process.json", b'{"ProviderType": "process", "Credentials": {"SecretAccessKey": "x"')
+    assert removed(sweep(world).everything()) == set(goes)
+    assert stays.exists()
+
+
+def test_a_link_to_a_torn_token_is_removed_and_what_it_leads_to_is_told(world: World) -> None:
+    target = put(world.home / "elsewhere", b'{"accessToken": "CANARY", "expires')
+    world.cache.directory.mkdir(parents=True)
+    world.token_path().symlink_to(target)
+    receipt = sweep(world).everything()
+    assert removed(receipt) == {world.token_path()}
+    assert [path for path, _ in receipt.left] == [target]
+
+
+def test_what_a_killed_writer_left_goes_even_when_there_is_no_token(world: World) -> None:
+    world.log_in()
+    path = world.token_path()
+    torn = path.rename(path.with_name(f".{path.name}.0123abcd-99999-89abcdef.tmp"))
+    assert torn in removed(sweep(world).one(world.corp))
+
+
+# -- the vault --------------------------------------------------------------------------------------------------------
+
+
+def seal_some(world: World, session: SsoSession, *what: str) -> set[Path]:
+    return {put(sealed_files.path_of(vault(world), session.cache_key, name), b"sealed") for name in what}
+
+
+def test_what_is_sealed_of_the_session_goes_with_it(world: World) -> None:
+    mine = seal_some(world, world.corp, "token", "registration", "sign-in", "role:111122223333/Developer")
+    path = sealed_files.path_of(vault(world), "corp", "token")
+    mine.add(put(path.with_name(f".{path.name}.0123abcd-99999-89abcdef.tmp"), b"half"))
+    theirs = seal_some(world, world.legacy, "token", "sign-in")
+    receipt = sweep(world).one(world.corp)
+    assert removed(receipt) == mine
+    assert [outcome.token for outcome in receipt.outcomes] == ["deleted"]
+    assert all(path.exists() for path in theirs)
+
+
+def test_with_everything_goes_all_that_is_sealed_and_a_token_of_nobody_is_told(world: World) -> None:
+    gone = replace(world.corp, name="no longer configured")
+    files = seal_some(world, world.corp, "token") | seal_some(world, gone, "token", "sign-in")
+    foreign = put(vault(world) / "notes.txt", b"mine")
+    receipt = sweep(world).everything()
+    assert removed(receipt) == files
+    assert [(outcome.session, outcome.token) for outcome in receipt.outcomes] == [
+        (world.corp, "deleted"),
+        (None, "deleted"),
+    ]
+    assert foreign.exists()
+
+
+def test_a_sealed_token_is_not_called_revoked_where_nobody_has_its_key(world: World) -> None:
+    seal_some(world, world.corp, "token")
+    [outcome] = sweep(world).everything().outcomes
+    revoke(world.api, outcome, world.clock.now())
+    assert outcome.receipt()["revoked"] is False
+    assert "sealed" in outcome.receipt()["error"]
+
+
+def test_a_sealed_token_ends_the_sign_in_where_its_key_is_at_hand(world: World) -> None:
+    token = world.log_in()
+    box = sealed_files.KeyBox()
+    box.key = bytes(32)
+    cache = SealedTokenCache(vault(world), box)
+    cache.save_token(world.corp, token)
+    world.token_path().unlink()
+    receipt = Sweep(world.home, configuration(world), world.lock_path, vault=vault(world), cache=cache).one(world.corp)
+    [outcome] = receipt.outcomes
+    revoke(world.api, outcome, world.clock.now())
+    assert (outcome.token, outcome.revoked) == ("deleted", True)
+    assert world.cache.registration_path(world.corp) in removed(receipt)
+    assert list(vault(world).iterdir()) == []
+
+
+def test_a_sealed_token_that_cannot_be_removed_is_kept_though_the_shared_one_is_gone(world: World) -> None:
+    world.log_in()
+    stuck = sealed_files.path_of(vault(world), "corp", "token")
+    stuck.mkdir(parents=True)
+    receipt = sweep(world).everything()
+    assert [outcome.token for outcome in receipt.outcomes] == ["kept"]
+    assert [path for path, _ in receipt.left] == [stuck]
+    assert not world.token_path().exists()
+
+
+# -- what was in memory only ------------------------------------------------------------------------------------------
+
+
+def test_a_token_that_only_memory_had_is_listed_and_revoked(world: World) -> None:
+    """As after a login with a full disk."""
+    token = world.log_in()
+    registration = world.cache.load_registration(world.corp)
+    assert registration is not None
+    world.token_path().unlink()
+    gone = replace(world.corp, name="no longer configured")
+    receipt = sweep(world).everything({gone: world.new_token(gone, registration), world.corp: token})
+    for outcome in receipt.outcomes:
+        revoke(world.api, outcome, world.clock.now())
+    assert [(one.session, one.token, one.revoked) for one in receipt.outcomes] == [
+        (world.corp, "deleted", True),
+        (gone, "deleted", True),
+    ]
+
+
+def test_an_older_token_in_the_file_of_a_sign_in_that_has_been_ended_is_no_failure(world: World) -> None:
+    """As after a refresh with a full disk: both tokens are of one sign-in."""
+    old = world.log_in()
+    issued = world.api.refresh_token(world.corp, old)
+    new = replace(old, access_token=issued.access_token, refresh_token=issued.refresh_token)
+    receipt = sweep(world).one(world.corp, new)
+    [outcome] = receipt.outcomes
+    revoke(world.api, outcome, world.clock.now())
+    assert (outcome.token, outcome.revoked, outcome.error) == ("deleted", True, None)
 
 
 # -- what the AWS CLI assumed with it ---------------------------------------------------------------------------------
@@ -467,6 +690,15 @@ credhelper_sso_role_name = Developer
 [profile from-adopted]
 role_arn = {ROLE_ARN}Adopted
 source_profile = adopted
+
+[profile adopted-chain]
+credential_process = /usr/bin/python3 -IS /x/client.py adopted-chain
+credhelper_role_arn = {ROLE_ARN}AdoptedChain
+credhelper_source_profile = adopted
+
+[profile from-adopted-chain]
+role_arn = {ROLE_ARN}FromAdoptedChain
+source_profile = adopted-chain
 
 [profile keys]
 aws_access_key_id = AKIA
@@ -527,7 +759,9 @@ def test_with_a_selector_only_what_was_assumed_through_that_session_goes(
     world: World, entries: dict[str, Path]
 ) -> None:
     receipt = sweep(world).one(world.corp)
-    assert removed(receipt) == {entries[name] for name in ("deploy", "deploy-further", "from-adopted")}
+    assert removed(receipt) == {
+        entries[name] for name in ("deploy", "deploy-further", "from-adopted", "from-adopted-chain")
+    }
     assert removed(sweep(world).one(world.legacy)) == set()
 
 
@@ -544,6 +778,14 @@ def test_what_has_the_name_of_an_entry_but_is_none_stays(world: World, entries: 
     put(entries["deploy"], {"Credentials": {}})
     sweep(world).everything()
     assert entries["deploy"].exists()
+
+
+def test_a_torn_entry_goes_by_the_profile_that_explains_it(world: World, entries: dict[str, Path]) -> None:
+    for name in ("deploy", "from-keys"):
+        put(entries[name], b'{"Credentials": {"AccessKeyId": "ASIA", "SecretAccessKey": "CANARY", "SessionTok')
+    assert entries["deploy"] in removed(sweep(world).one(world.corp))
+    sweep(world).everything()
+    assert entries["from-keys"].exists()
 
 
 def test_a_chain_ends_in_the_session_of_its_last_profile(world: World, entries: dict[str, Path]) -> None:

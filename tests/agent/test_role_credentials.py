@@ -482,18 +482,30 @@ async def test_an_expired_token_does_not_end_credentials_that_are_good(world: Wo
 # -- files in the token's place ---------------------------------------------------------------------------------------
 
 
-async def test_a_torn_file_is_being_written_for_a_moment_and_then_absent(world: World) -> None:
+async def test_a_torn_file_is_being_written_and_what_was_in_it_goes_on_to_count(world: World) -> None:
     world.log_in()
     first = await world.get()
     whole = world.token_path().read_bytes()
-    world.token_path().write_bytes(whole[:50])
+    for torn in (whole[:50], b""):
+        world.token_path().write_bytes(torn)
+        for _ in range(3):
+            assert await world.get() == first
+            world.clock.advance(minutes=1)
+    world.token_path().unlink()
+    await failing(world.get(), LoginRequired)
+    world.token_path().write_bytes(whole)
+    assert await world.get()
+
+
+async def test_something_that_is_no_token_counts_as_absent_after_a_moment(world: World) -> None:
+    world.log_in()
+    first = await world.get()
+    world.token_path().write_text('{"whole": "but no token"}')
     assert await world.get() == first
     world.clock.advance(seconds=0.9)
     assert await world.get() == first
     world.clock.advance(seconds=0.2)
     await failing(world.get(), LoginRequired)
-    world.token_path().write_bytes(whole)
-    assert await world.get()
 
 
 async def test_a_file_that_is_written_in_place_costs_nothing(world: World) -> None:

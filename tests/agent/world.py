@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -82,7 +83,7 @@ class World:
 
     def new_agent(self) -> Agent:
         """Another daemon of the same home, or this one after a restart."""
-        agent = Agent(self.home, self.state, api=self.api, clock=self.clock)
+        agent = Agent(self.home, self.state, api=self.api, clock=self.clock, rng=random.Random(1))
         agent.logins = Logins(agent.tokens, self.api, self.clock, Workers("aws", 16), self.lock_path, self.sleep)
         return agent
 
@@ -161,6 +162,19 @@ class World:
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         if tasks:
             await asyncio.wait(tasks)
+
+    async def live(self, **amount: float) -> None:
+        """Lets time pass, by what ``timedelta`` takes; what is due in between happens at its moment."""
+        end = self.clock.boottime() + timedelta(**amount).total_seconds()
+        while True:
+            pause = self.agent.upkeep.run_due()
+            if asyncio.all_tasks() - {asyncio.current_task()}:
+                await self.settled()
+                continue
+            left = end - self.clock.boottime()
+            if left < 1e-5:  # less than a timedelta can hold
+                return
+            self.clock.advance(seconds=min(left, left if pause is None else max(pause, 0.05)))
 
     async def held(self, operation: str, calls: int = 1) -> None:
         """Until that many calls wait in the barrier of ``operation``."""

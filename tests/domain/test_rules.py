@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from credhelper.domain import oauth
-from credhelper.domain.freshness import REFRESH_WINDOW, Freshness, freshness, refresh_at
+from credhelper.domain.freshness import REFRESH_WINDOW, Freshness, Life
 from credhelper.domain.model import Token
 from credhelper.domain.pages import page
 from credhelper.domain.text import safe
@@ -125,28 +125,41 @@ steps = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=400))
 NEXT = {Freshness.FRESH: 0, Freshness.STALE: 1, Freshness.EXPIRED: 2}
 
 
-@given(moments, moments, lifetimes, steps)
-def test_nothing_ever_becomes_younger(now: datetime, end: datetime, lifetime: timedelta, step: timedelta) -> None:
-    assert NEXT[freshness(now, end, lifetime)] <= NEXT[freshness(now + step, end, lifetime)]
+BOOTTIME = 5000.0
 
 
-@given(moments, moments, lifetimes)
-def test_expired_means_past_the_end_and_nothing_else(now: datetime, end: datetime, lifetime: timedelta) -> None:
-    assert (freshness(now, end, lifetime) is Freshness.EXPIRED) == (now >= end)
+def life(now: datetime, lifetime: timedelta) -> Life:
+    return Life.beginning(now + lifetime, now=now, boottime=BOOTTIME)
 
 
-@given(moments, lifetimes)
-def test_renewal_begins_at_most_20_minutes_and_half_a_life_before_the_end(end: datetime, lifetime: timedelta) -> None:
-    before = end - refresh_at(end, lifetime)
-    assert timedelta() <= before <= REFRESH_WINDOW
-    assert before <= max(lifetime, timedelta()) / 2 or before == timedelta()
+@given(moments, lifetimes, steps, steps)
+def test_nothing_ever_becomes_younger(now: datetime, lifetime: timedelta, first: timedelta, more: timedelta) -> None:
+    found = life(now, lifetime)
+    earlier = found.freshness(now + first, BOOTTIME + first.total_seconds())
+    later = found.freshness(now + first + more, BOOTTIME + (first + more).total_seconds())
+    assert NEXT[earlier] <= NEXT[later]
+
+
+@given(moments, lifetimes, steps, st.timedeltas(min_value=timedelta(days=-400), max_value=timedelta(days=400)))
+def test_it_has_expired_when_either_clock_says_so(
+    now: datetime, lifetime: timedelta, passed: timedelta, set_wrong_by: timedelta
+) -> None:
+    found = life(now, lifetime).freshness(now + passed + set_wrong_by, BOOTTIME + passed.total_seconds())
+    assert (found is Freshness.EXPIRED) == (passed >= lifetime or passed + set_wrong_by >= lifetime)
+
+
+@given(lifetimes)
+def test_renewal_begins_at_most_20_minutes_and_half_a_life_before_the_end(lifetime: timedelta) -> None:
+    window = life(datetime(2026, 6, 1, tzinfo=UTC), lifetime).window
+    assert timedelta() <= window <= REFRESH_WINDOW
+    assert window <= max(lifetime, timedelta()) / 2
     if lifetime >= 2 * REFRESH_WINDOW:
-        assert before == REFRESH_WINDOW
+        assert window == REFRESH_WINDOW
 
 
 @given(moments, st.timedeltas(min_value=timedelta(seconds=2), max_value=timedelta(days=400)))
 def test_what_was_just_issued_is_fresh(now: datetime, lifetime: timedelta) -> None:
-    assert freshness(now, now + lifetime, lifetime) is Freshness.FRESH
+    assert life(now, lifetime).freshness(now, BOOTTIME) is Freshness.FRESH
 
 
 @pytest.mark.parametrize(
@@ -158,13 +171,13 @@ def test_what_was_just_issued_is_fresh(now: datetime, lifetime: timedelta) -> No
         (0, 60, Freshness.EXPIRED),
         (10.1, 20, Freshness.FRESH),
         (10, 20, Freshness.STALE),
-        (5, 0, Freshness.FRESH),
     ],
 )
 def test_freshness_by_example(minutes_left: float, lifetime_minutes: float, state: Freshness) -> None:
     now = datetime(2026, 6, 1, tzinfo=UTC)
-    end = now + timedelta(minutes=minutes_left)
-    assert freshness(now, end, timedelta(minutes=lifetime_minutes)) is state
+    passed = timedelta(minutes=lifetime_minutes - minutes_left)
+    found = life(now, timedelta(minutes=lifetime_minutes))
+    assert found.freshness(now + passed, BOOTTIME + passed.total_seconds()) is state
 
 
 def test_a_token_is_refreshable_only_with_all_it_takes_and_a_living_registration() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -313,6 +314,10 @@ def test_status_and_logout_never_start_it(machine: Machine) -> None:
 
 @needs_root
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def streams(process: "subprocess.Popen[bytes]") -> list[IO[bytes]]:
+    return [file for file in (process.stdin, process.stdout, process.stderr) if file is not None]
+
+
 @pytest.mark.parametrize("starter", ["get", "fast client", "daemon start"])
 def test_started_by_a_client_it_is_detached_from_everything_of_its_caller(machine: Machine, starter: str) -> None:
     command = [sys.executable, "-Im", "credhelper", "get"]
@@ -330,6 +335,7 @@ def test_started_by_a_client_it_is_detached_from_everything_of_its_caller(machin
         "AWS_BEARER_TOKEN_BEDROCK": "callers-bearer",
     }
     inherited, tell = os.pipe()
+    callers = {os.readlink(f"/proc/self/fd/{inherited}")}
     with subprocess.Popen(
         command,
         env=machine.environment | theirs,
@@ -340,6 +346,7 @@ def test_started_by_a_client_it_is_detached_from_everything_of_its_caller(machin
         pass_fds=[tell],
     ) as process:
         os.close(tell)
+        callers |= {os.readlink(f"/proc/self/fd/{file.fileno()}") for file in streams(process)}
         process.communicate(timeout=SECONDS)  # to the end of both pipes: a daemon that held one would hang us here
     assert os.read(inherited, 1) == b""
     os.close(inherited)
@@ -349,7 +356,8 @@ def test_started_by_a_client_it_is_detached_from_everything_of_its_caller(machin
     assert os.readlink(f"/proc/{pid}/cwd") == "/"
     targets = {int(name): os.readlink(f"/proc/{pid}/fd/{name}") for name in os.listdir(f"/proc/{pid}/fd")}
     assert {targets[number] for number in (0, 1, 2)} == {"/dev/null"}
-    assert not [target for target in targets.values() if target.startswith(("pipe:", str(machine.home / ".aws")))]
+    assert not callers & set(targets.values())
+    assert not [target for target in targets.values() if target.startswith(str(machine.home / ".aws"))]
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     names = {variable.partition(b"=")[0].decode() for variable in environment}
     assert not names & theirs.keys()

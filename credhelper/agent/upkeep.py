@@ -1,0 +1,76 @@
+"""What the daemon does by itself: one loop that sleeps until something is due, or until something happens.
+
+There is no tick: an idle daemon sleeps until the next token or role is to be renewed. What changes that moment (a file,
+a login, the network, the clocks) wakes it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from credhelper.local.clock import Clock
+from credhelper.local.clock_changes import ClockWatch
+
+log = logging.getLogger(__name__)
+
+LEAST_PAUSE = 0.05  # seconds: whatever goes wrong with a reckoning, it must not spin
+
+
+class SelfActing(Protocol):
+    """Something that has things to do by itself."""
+
+    def run_due(self) -> float | None:
+        """Starts what is due, waiting for nothing; seconds until the next is, None when nothing is to come."""
+
+    def retry_now(self) -> None:
+        """Forgets the pauses after failures: what failed may work now."""
+
+
+class Upkeep:
+    """Keeps everything alive. Lives on the event loop."""
+
+    def __init__(self, parts: Iterable[SelfActing], clock: Clock) -> None:
+        self._parts = list(parts)
+        self._clock_watch = ClockWatch(clock)
+        self._attention = asyncio.Event()
+        self.on_clock_jump: Callable[[], None] = lambda: None
+
+    def wake(self) -> None:
+        """Something has changed: look again at what is due."""
+        self._attention.set()
+
+    def network_changed(self) -> None:
+        """What could not be reached may be reached now."""
+        log.info("the network has changed; trying again what has failed")
+        self._retry_now()
+
+    def run_due(self) -> float | None:
+        """Starts everything that is due; seconds until the next thing is, None when nothing is to come."""
+        jump = self._clock_watch.has_jumped()
+        if jump is not None:
+            log.info("%s; looking at everything again", jump)
+            self._retry_now()
+            self.on_clock_jump()
+        pauses = [pause for part in self._parts if (pause := part.run_due()) is not None]
+        return min(pauses, default=None)
+
+    async def run(self) -> None:
+        """Does so for ever; a fault in one round is logged, and the next round comes all the same."""
+        while True:
+            self._attention.clear()
+            try:
+                pause = self.run_due()
+            except Exception:
+                log.exception("a fault in the background work")
+                pause = 60.0
+            try:
+                async with asyncio.timeout(None if pause is None else max(pause, LEAST_PAUSE)):
+                    await self._attention.wait()
+            except TimeoutError:
+                continue
+
+    def _retry_now(self) -> None:
+        for part in self._parts:
+            part.retry_now()
+        self.wake()

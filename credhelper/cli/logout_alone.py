@@ -1,0 +1,85 @@
+"""Logging out without a daemon: on the files alone, and for no longer than a few seconds at AWS and at the keyring."""
+
+import asyncio
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from credhelper.agent import logout
+from credhelper.agent.logout import Outcome, Receipt, Sweep
+from credhelper.aws.identity_center import IdentityCenter
+from credhelper.cli import callers_files
+from credhelper.domain.errors import ConfigError
+from credhelper.local import places, process, settings
+from credhelper.local.clock import SystemClock
+from credhelper.local.keychain import Keychain, KeychainUnavailable, key_name
+from credhelper.local.settings import Settings
+from credhelper.local.workers import DeadlineExceeded, Workers
+
+log = logging.getLogger(__name__)
+
+REVOKE_DEADLINE = 5.0  # seconds
+KEYRING_DEADLINE = 5.0
+
+
+def log_out(fields: dict[str, str]) -> dict[str, Any]:
+    """The receipt of a logout of the chosen session, or of everything. Raises ConfigError for a choice that is none."""
+    process.forget_callers_choices(os.environ)  # botocore would look for the profile
+    # A broken file keeps nobody from logging out of everything.
+    configuration = callers_files.load() if fields else callers_files.load_what_can_be()[0]
+    home, state = callers_files.home(), places.state_directory(places.environment())
+    vault = places.vault_directory(state)
+    sweep = Sweep(home, configuration, lambda key: places.refresh_lock(state, key), vault=vault)
+    if "sso_session" in fields:
+        receipt = sweep.one(configuration.sso_session(fields["sso_session"]))
+    elif "profile" in fields:
+        receipt = sweep.one(configuration.session_of(fields["profile"]))
+    else:
+        receipt = sweep.everything()
+    asyncio.run(_finish(receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
+    return receipt.document()
+
+
+def _is_key_useless(receipt: Receipt, vault: Path, fields: dict[str, str]) -> bool:
+    """Whether all that the keyring's key has sealed was to go. What could not be removed is unreadable without it."""
+    sealed = (*receipt.removed, *(path for path, _ in receipt.left))
+    return not fields and any(path.parent == vault for path in sealed)
+
+
+async def _finish(receipt: Receipt, key_of: Path | None) -> None:
+    """AWS and the keyring are asked at the same time: nobody has to wait for both."""
+    clock = SystemClock()
+    api, workers = IdentityCenter(clock), Workers("aws", max(1, len(receipt.outcomes)))
+    work = [_revoke(api, workers, clock, outcome) for outcome in receipt.outcomes]
+    if key_of is not None:
+        work.append(_forget_key(key_of))
+    await asyncio.gather(*work)
+
+
+async def _revoke(api: IdentityCenter, workers: Workers, clock: SystemClock, outcome: Outcome) -> None:
+    try:
+        await workers.run(REVOKE_DEADLINE, partial(logout.revoke, api, outcome, clock.now()))
+    except DeadlineExceeded as error:
+        outcome.revoked, outcome.error = False, f"the portal gave {error}"
+
+
+async def _forget_key(home: Path) -> None:
+    """Best effort: with nothing left that it has sealed, the key opens nothing."""
+    backend = _settings().vault_backend
+    if backend == "off":
+        return
+    keychain = Keychain(backend, seconds=KEYRING_DEADLINE)
+    try:
+        await Workers("keyring", 1).run(KEYRING_DEADLINE + 1, partial(keychain.delete, key_name(home)))
+    except (DeadlineExceeded, KeychainUnavailable) as error:
+        log.debug("the keyring still holds a key that opens nothing: %s", error)
+
+
+def _settings() -> Settings:
+    try:
+        return settings.load(places.settings_file(places.environment()))
+    except ConfigError as error:
+        log.debug("the usual settings are used: %s", error)
+        return Settings()
