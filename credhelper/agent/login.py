@@ -56,6 +56,8 @@ FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientExcep
 IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY})
 """What a write fails with when something lies there that it cannot replace."""
 
+NOT_WRITTEN = "the token could not be written to the disk: it is in the daemon's memory, and written when that is possible"
+
 SUCCESS = (
     "You are logged in",
     "credhelper has what it needs. You may close this tab and go back to your terminal.",
@@ -382,6 +384,8 @@ class Logins:
         if kept is _Kept.NOT_WANTED:
             raise _cancelled(login)
         self._tokens.adopt_login(session, token, is_saved=kept is _Kept.ON_DISK)
+        if kept is _Kept.IN_MEMORY:
+            login.tell({"event": "warning", "message": NOT_WRITTEN})
         return token
 
     def _keep(self, login: Login, token: Token) -> "_Kept":

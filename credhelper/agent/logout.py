@@ -151,12 +151,14 @@ class Sweep:
         sessions = {session.cache_key: session for session in self._sessions}
         for session in in_memory:
             sessions.setdefault(session.cache_key, session)
+        self._clear_registrations_told_by_tokens(sessions.values())
         tokens = {session.cache_key: token for session, token in in_memory.items()}
         outcomes = [self._clear_token(session, tokens.get(key)) for key, session in sessions.items()]
         outcomes = [outcome for outcome in outcomes if outcome.token != ABSENT]
         outcomes += [*self._clear_unknown_tokens(), *self._clear_rest_of_vault()]
         self._receipt.outcomes = outcomes
-        self._clear_registrations({name for outcome in outcomes for name in outcome.client_ids}, sessions.values())
+        client_ids = {name for outcome in outcomes for name in outcome.client_ids}
+        self._clear_registrations(client_ids, sessions.values(), tell_unreadable=True)
         self._clear_old_registrations({session.region for session in sessions.values()})
         self._clear_roles(None)
         return self._receipt
@@ -188,6 +190,8 @@ class Sweep:
             if path == token_path:
                 outcome.is_sealed = True
                 outcome.note_removal(is_gone=is_gone)
+        if self._vault in self._left_directories:
+            outcome.note_removal(is_gone=False)
 
     def _take_sealed_aside(self, session: SsoSession, outcome: Outcome) -> None:
         if self._sealed_cache is not None:
@@ -226,14 +230,25 @@ class Sweep:
 
     # -- registrations ------------------------------------------------------------------------------------------------
 
-    def _clear_registrations(self, client_ids: set[str], sessions: Iterable[SsoSession]) -> None:
+    def _clear_registrations_told_by_tokens(self, sessions: Iterable[SsoSession]) -> None:
+        """Those that nothing but a token's client id tells: before the tokens, so that a logout that is killed can be
+        done again. The others, known by their names, come later.
+        """
+        by_name = {self._cache.registration_path(session) for session in sessions}
+        all_found = list(self._documents(self._cache.directory))
+        client_ids = {_client_id(found) for found in all_found if "accessToken" in found.members} - {None}
+        for found in all_found:
+            if _is_registration(found) and _client_id(found) in client_ids and found.path not in by_name:
+                self._remove(found.path)
+
+    def _clear_registrations(
+        self, client_ids: set[str], sessions: Iterable[SsoSession], *, tell_unreadable: bool = False
+    ) -> None:
         """By name those of ``sessions``, whatever is in them; by content those that share a client id."""
         for path in {self._cache.registration_path(session) for session in sessions}:
             self._remove_if_there(path)
-        for found in self._documents(self._cache.directory):
-            is_registration = "clientSecret" in found.members and "accessToken" not in found.members
-            client_id = found.members.get("clientId")
-            if is_registration and isinstance(client_id, str) and client_id in client_ids:
+        for found in self._documents(self._cache.directory, tell_unreadable=tell_unreadable):
+            if _is_registration(found) and _client_id(found) in client_ids:
                 self._remove(found.path)
 
     def _clear_old_registrations(self, regions: set[str]) -> None:
@@ -430,6 +445,15 @@ def _moment(text: str | None) -> datetime | None:
         return documents.parse_timestamp(text)
     except documents.MalformedDocument:
         return None
+
+
+def _is_registration(found: CachedDocument) -> bool:
+    return "clientSecret" in found.members and "accessToken" not in found.members
+
+
+def _client_id(found: CachedDocument) -> str | None:
+    value = found.members.get("clientId")
+    return value if isinstance(value, str) and value else None
 
 
 def _is_assumed_role(found: CachedDocument) -> bool:

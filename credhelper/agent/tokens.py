@@ -472,13 +472,13 @@ class Tokens:
     ) -> Token | None:
         """Other programs write in place: a torn file is being written, and what was in it last goes on to count.
 
-        Anything else that is no token counts as absent after a moment.
+        Anything else that is no token counts as absent after a moment, unless memory has what it was to be replaced by.
         """
         now = self._clock.monotonic()
         if held.torn_since is None or seen != held.seen:
             held.seen, held.torn_since = seen, now
             log.warning("ignoring the token file %s: %s", self.cache.token_path(session), error)
-        is_absent = not error.is_torn and now - held.torn_since >= BEING_WRITTEN
+        is_absent = not (error.is_torn or held.is_unsaved) and now - held.torn_since >= BEING_WRITTEN
         if is_absent and held.token is not None:
             self._adopt(session, held, None)
         return held.token
@@ -545,8 +545,9 @@ class Tokens:
             return
         if held.token != token:  # a look at the file may have been quicker
             self._adopt(session, held, token, same_sign_in=True)
+        if refresh.is_durable:
             held.seen = NOT_SEEN
-        if not refresh.is_durable:
+        else:
             held.is_unsaved, held.superseded_access_token = True, on_file
             held.last_error = "the token is only in memory: it could not be written"
             held.save_backoff.failed(self._clock.monotonic(), self._rng)

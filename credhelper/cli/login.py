@@ -99,7 +99,11 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
             daemon_link.stream("login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS)
         ) as events:
             for text in events:
-                is_first, last = not last, json.loads(text)
+                event = json.loads(text)
+                if event["event"] == "warning":
+                    speech.note(f"credhelper: warning: {safe(event['message'])}")
+                    continue
+                is_first, last = not last, event
                 if last["event"] == "device_authorization" and reason:
                     speech.note(f"Logging in with a device code, because {reason}.")
                 speech.result(text) if args.json else _show(last, is_first=is_first)

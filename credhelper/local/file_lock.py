@@ -44,4 +44,5 @@ def locked(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]
             select.select([], [], [], pause)  # time.sleep() fails in a process whose clock is being moved
         yield
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # what was done under the lock is done, and the kernel lets go of it
+            os.close(descriptor)

@@ -681,3 +681,18 @@ async def test_a_login_wins_over_a_refresh_under_way(world: World) -> None:
     await asyncio.wait({refreshing})
     assert await world.agent.tokens.current(world.corp) == world.token()
     assert world.token().expires_at - world.clock.now() > minutes(55)
+
+
+async def test_a_login_on_a_full_disk_succeeds_and_warns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenCache, "save_token", refuse)
+        approve_at(world, 1)
+        events = [event["event"] for event in await rest(begin(world, Flow.DEVICE_CODE).follow())]
+        assert events == ["device_authorization", "warning", "logged_in"]
+        assert await world.get()
+        assert not world.token_path().exists()
+    await world.live(seconds=10)
+    assert world.token() == await world.agent.tokens.current(world.corp)
