@@ -174,7 +174,7 @@ async def _serve(socket_file: SocketFile, state: Path, home: Path, chosen: Setti
     _keep_client_up_to_date()
     _clear_leftovers(home, state)
     with _outside_world(agent, socket_file, attention):
-        background = [asyncio.ensure_future(agent.upkeep.run()), asyncio.ensure_future(agent.open_vault())]
+        background = [asyncio.ensure_future(agent.upkeep.run()), asyncio.ensure_future(agent.keeper.open())]
         await _keep_listening(socket_file, door, attention)
         for task in background:
             task.cancel()

@@ -9,9 +9,7 @@ import json
 import logging
 import os
 import random
-import shlex
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,29 +17,28 @@ from typing import Any, Protocol
 from credhelper import __version__
 from credhelper.agent import logout as log_out
 from credhelper.agent import status
+from credhelper.agent.choices import Choices
+from credhelper.agent.configurations import Configurations
+from credhelper.agent.keeper import Keeper
 from credhelper.agent.login import Event, Login, Logins, logged_in
-from credhelper.agent.revocations import Revocations
-from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
+from credhelper.agent.revocations import Ending, Revocations
+from credhelper.agent.role_credentials import RoleCredentialsCache
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.upkeep import Upkeep
-from credhelper.agent.vault import Kept, KeyBox, KeyHolder, SignIn, Vault
-from credhelper.aws import config_file
-from credhelper.aws.config_file import ConfigPaths, Configuration
+from credhelper.agent.vault import KeyBox, KeyHolder, Vault
+from credhelper.aws.config_file import Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.aws.token_cache import TokenCache, TokenStore
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
-    ConfigError,
     CredhelperError,
-    DaemonUnreachable,
     LoginRequired,
     Unavailable,
-    UsageError,
 )
 from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession, Token
 from credhelper.domain.text import safe
-from credhelper.local import places, private_files
+from credhelper.local import places
 from credhelper.local.clock import Clock, SystemClock
 from credhelper.local.keychain import key_name
 from credhelper.local.settings import Settings
@@ -68,14 +65,6 @@ class Watcher(Protocol):
 
     def discard(self, path: Path) -> None:
         """No longer."""
-
-
-@dataclass(slots=True)
-class _Loaded:
-    """A configuration and the version of the files it came from."""
-
-    signatures: tuple[private_files.Signature | None, ...]
-    outcome: Configuration | CredhelperError
 
 
 class Agent:
@@ -107,7 +96,6 @@ class Agent:
         self.vault = Vault(
             self._vault_directory, keychain, key_name(home), box, Workers("keyring", 1), Workers("vault", 1)
         )
-        self._is_vault_read = False
         cache: TokenStore = TokenCache.of_home(home)
         if settings.token_store == "keyring":  # noqa: S105  # a choice, no secret
             cache = SealedTokenCache(self._vault_directory, box)
@@ -116,8 +104,10 @@ class Agent:
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self.revocations = Revocations(self._api, clock, self._network, rng)
         self.upkeep = Upkeep((self.tokens, self.roles, self.revocations), clock)
+        self.keeper = Keeper(self.vault, self.tokens, self.roles)
+        self.configurations = Configurations(home)
+        self.choices = Choices(self.configurations)
         self._connect_parts()
-        self._loaded: dict[ConfigPaths, _Loaded] = {}
         self._watcher: Watcher | None = None
         self._vouched_for: frozenset[Path] = frozenset()
         self._logouts: set[asyncio.Task[Json]] = set()
@@ -126,12 +116,16 @@ class Agent:
         self._started_at = timestamp(clock.now())
 
     def _connect_parts(self) -> None:
-        self.tokens.is_vouched_for = lambda path: path in self._vouched_for
+        self.tokens.is_vouched_for = self.configurations.is_vouched_for = lambda path: path in self._vouched_for
         self.tokens.on_new_session = lambda session: self._watch(self.tokens.cache.token_path(session))
         self.tokens.on_change = self._token_has_changed
-        self.roles.on_fetched = self._keep
+        self.tokens.on_orphan = self._end_orphan
+        self.roles.on_fetched = self.keeper.keep
         self.roles.on_dropped = self.vault.drop
         self.vault.on_key = self._key_has_come
+        self.configurations.on_new_file = self._watch
+        self.configurations.on_forgotten_file = self._watch_no_more
+        self.configurations.on_load = self.roles.forget_failures
         for part in (self.tokens, self.roles, self.revocations):
             part.on_attention = self.upkeep.wake
 
@@ -144,8 +138,7 @@ class Agent:
     def begin(self, watcher: Watcher) -> None:
         """Takes up every session of the home's own configuration, and has the files watched from now on."""
         self._watcher = watcher
-        own = self._own_paths()
-        for path in (own.config, own.credentials, *map(self.tokens.cache.token_path, self.tokens.sessions())):
+        for path in (*self.configurations.own_files, *map(self.tokens.cache.token_path, self.tokens.sessions())):
             watcher.add(path)
         self._take_up_sessions()
 
@@ -154,40 +147,11 @@ class Agent:
         for session in self.tokens.sessions():
             if self.tokens.cache.token_path(session) in changed:
                 self.tokens.look_again(session)
-        for paths in list(self._loaded):
-            if changed & {paths.config, paths.credentials}:
-                del self._loaded[paths]
-        own = self._own_paths()
-        if changed & {own.config, own.credentials}:
+        self.configurations.files_have_changed(changed)
+        if changed & self.configurations.own_files:
             self._take_up_sessions()
         self._vouched_for = reliable
         self.upkeep.wake()
-
-    async def open_vault(self) -> None:
-        """Takes back what a daemon before us kept; then keeps what this one obtains. Never raises, hurries nobody."""
-        await self.vault.open()
-        sign_ins, kept = await self.vault.load()
-        self._restore(sign_ins, kept)
-        self._is_vault_read = True
-        for session in self.tokens.sessions():
-            self._keep_sign_in(session)
-        for role, entry, _ in self.roles.entries():
-            self._keep(role, entry)
-
-    def _restore(self, sign_ins: Mapping[str, SignIn], kept: list[Kept]) -> None:
-        """Only what belongs to a login that is still the present one; the rest goes."""
-        for one in kept:
-            session = one.role.session
-            sign_in = sign_ins.get(session.cache_key)
-            is_present = (
-                sign_in is not None
-                and sign_in.id == one.sign_in
-                and self.tokens.resume_sign_in(session, sign_in.id, sign_in.access_token_hash)
-            )
-            if is_present:
-                self.roles.restore(one.role, one.credentials, one.last_used_at)
-            else:
-                self.vault.drop(one.role)
 
     def _key_has_come(self) -> None:
         """With token_store = "keyring", what is sealed can be read now, and what is only in memory be written."""
@@ -199,29 +163,23 @@ class Agent:
 
     def _token_has_changed(self, session: SsoSession) -> None:
         self.roles.drop_outlived(session)
-        self._keep_sign_in(session)
+        self.keeper.keep_sign_in(session)
         self.upkeep.wake()
 
-    def _keep_sign_in(self, session: SsoSession) -> None:
-        sign_in = self.tokens.sign_in(session)
-        if sign_in is not None and self._is_vault_read:
-            self.vault.keep_sign_in(session, SignIn(*sign_in))
-
-    def _keep(self, role: Role, entry: Entry) -> None:
-        sign_in = self.tokens.sign_in(role.session)
-        if sign_in is not None and self._is_vault_read:
-            self.vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at))
+    def _end_orphan(self, session: SsoSession, token: Token) -> None:
+        self.revocations.add(Ending(token, session))
 
     def _watch(self, path: Path) -> None:
         if self._watcher is not None:
             self._watcher.add(path)
 
-    def _own_paths(self) -> ConfigPaths:
-        return ConfigPaths.of({"HOME": str(self.home)})
+    def _watch_no_more(self, path: Path) -> None:
+        if self._watcher is not None:
+            self._watcher.discard(path)
 
     def _take_up_sessions(self) -> None:
         """Looks at the token of every session of the home's configuration: it is kept alive before anybody asks."""
-        configuration, _ = self._configuration_for_status({"HOME": str(self.home)})
+        configuration, _ = self.configurations.and_mistakes(self.configurations.own_fields)
         for session in configuration.sessions()[0]:
             self.tokens.look(session)
         self.upkeep.wake()
@@ -230,18 +188,14 @@ class Agent:
 
     def get_at_once(self, fields: Fields) -> str | None:
         """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``."""
-        try:
-            role = self._role(fields, self._configuration(fields, is_hit=True))
-        except ConfigError:  # told only after a look at the files
-            role = self._role(fields)
-        return self.roles.hit(role)
+        return self.roles.hit(self.choices.role_of_hit(fields))
 
     async def get(self, fields: Fields) -> str:
         """The ``credential_process`` document of the chosen role.
 
         Raises LoginRequired, ConfigError, RoleNotAssigned, UpstreamError.
         """
-        role = self._role(fields)
+        role = self.choices.role(fields)
         try:
             async with asyncio.timeout(GET_DEADLINE):
                 await self._until_tokens_can_be_read()
@@ -249,12 +203,12 @@ class Agent:
         except TimeoutError:
             raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
         except LoginRequired as error:
-            raise self._with_hint(error, role.session, fields) from None
+            raise self.choices.with_hint(error, role.session, fields) from None
 
     async def whoami(self, fields: Fields) -> Json:
         """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
-        role = self._role(fields)
-        region = self._region(fields) or role.session.region
+        role = self.choices.role(fields)
+        region = self.choices.region(fields) or role.session.region
         await self._until_tokens_can_be_read()
         try:
             credentials = await self.roles.credentials(role)
@@ -262,7 +216,7 @@ class Agent:
                 GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials), lane="sts"
             )
         except LoginRequired as error:
-            raise self._with_hint(error, role.session, fields) from None
+            raise self.choices.with_hint(error, role.session, fields) from None
         except DeadlineExceeded as error:
             raise Unavailable(f"STS gave {error}") from None
         return {
@@ -272,15 +226,15 @@ class Agent:
             "arn": identity.arn,
             "user_id": identity.user_id,
             "sso_session": role.session.name,
-            "profile": self._profile_name(fields),
+            "profile": self.choices.profile_name(fields),
         }
 
     def login(self, fields: Fields) -> tuple[Login | None, Event]:
         """The chosen session's login, begun or joined; None with the event to show when there is nothing to do."""
-        session = self._session(fields)
+        session = self.choices.session(fields)
         # As the AWS CLI: a legacy profile logs in with a device code, whatever the caller can do.
         flow = Flow.DEVICE_CODE if session.name is None else Flow(fields["flow"])
-        hint = "credhelper login " + self._selector(session, fields)
+        hint = "credhelper login " + self.choices.selector(session, fields)
         login = self.logins.join(session, flow, force=fields.get("force") == "1", hint=hint)
         if login is not None:
             return login, {}
@@ -298,8 +252,11 @@ class Agent:
         return await asyncio.shield(logging_out)
 
     async def _logout(self, fields: Fields) -> Json:
-        configuration = self._configuration_for_logout(fields)
-        selected = self._session(fields) if self._is_session_chosen(fields) else None
+        if self.choices.is_session_chosen(fields):
+            configuration = self.configurations.of(fields)
+        else:  # a broken file must not keep anybody from logging out of everything
+            configuration, _ = self.configurations.and_mistakes(fields)
+        selected = self.choices.session(fields) if self.choices.is_session_chosen(fields) else None
         sessions = [selected] if selected else self._known_sessions(configuration)
         sweep = log_out.Sweep(
             self.home, configuration, self._lock_path, vault=self._vault_directory, cache=self.tokens.cache
@@ -325,7 +282,7 @@ class Agent:
 
     def status(self, fields: Fields) -> Json:
         """The contract's status document, and ``chosen``: the state of the session chosen by an option, or None."""
-        configuration, mistakes = self._configuration_for_status(fields)
+        configuration, mistakes = self.configurations.and_mistakes(fields)
         found = status.document(
             daemon=self._about(),
             sso_sessions=status.sessions(configuration, self.tokens.describe),
@@ -333,9 +290,9 @@ class Agent:
             logins=[_describe_login(login) for login in self.logins.under_way()],
         )
         chosen = None
-        if self._is_session_chosen(fields):
+        if self.choices.is_session_chosen(fields):
             try:
-                chosen = self.tokens.describe(self._session(fields)).state
+                chosen = self.tokens.describe(self.choices.session(fields)).state
             except CredhelperError as mistake:
                 chosen = "unusable"
                 mistakes.append(mistake.message)
@@ -352,117 +309,6 @@ class Agent:
         await self.vault.stop()
 
     # -- what a request chooses -------------------------------------------------------------------------------------
-
-    def _role(self, fields: Fields, configuration: Configuration | None = None) -> Role:
-        configuration = configuration or self._configuration(fields)
-        if "sso_session" in fields:
-            return configuration.role(fields["sso_session"], fields.get("account_id", ""), fields.get("role_name", ""))
-        return configuration.role_of(self._chosen_profile(fields, configuration))
-
-    def _session(self, fields: Fields) -> SsoSession:
-        configuration = self._configuration(fields)
-        if "sso_session" in fields:
-            return configuration.sso_session(fields["sso_session"])
-        return configuration.session_of(self._chosen_profile(fields, configuration))
-
-    def _is_session_chosen(self, fields: Fields) -> bool:
-        return "sso_session" in fields or "profile" in fields
-
-    def _profile_name(self, fields: Fields) -> str | None:
-        return None if "sso_session" in fields else self._chosen_profile(fields, self._configuration(fields))
-
-    def _chosen_profile(self, fields: Fields, configuration: Configuration) -> str:
-        """By option, else by the caller's environment in the AWS CLI's order, else ``default``. Raises UsageError."""
-        named = fields.get("profile") or fields.get("AWS_PROFILE") or fields.get("AWS_DEFAULT_PROFILE")
-        if named is None and "default" not in configuration.profiles:
-            raise UsageError(
-                f"no profile is chosen and {configuration.paths.config} has no [default]",
-                hint="name one with --profile, or a session with --sso-session",
-            )
-        return named or "default"
-
-    def _region(self, fields: Fields) -> str | None:
-        """By option, else the profile's. Raises UsageError, ConfigError: it becomes part of a host name."""
-        named = fields.get("region")
-        if named is not None and not config_file.is_region(named):
-            raise UsageError(f"--region: “{safe(named)}” is not a region such as eu-west-1")
-        profile = self._profile_name(fields)
-        return named or (profile and self._configuration(fields).region_of(profile))
-
-    def _with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
-        """Completes the hint of a legacy session, which only the caller's choice can name."""
-        return LoginRequired(error.message, hint=error.hint or "credhelper login " + self._selector(session, fields))
-
-    def _selector(self, session: SsoSession, fields: Fields) -> str:
-        """The option that names a session: a legacy one has no name of its own."""
-        if session.name is not None:
-            return "--sso-session " + shlex.quote(session.name)
-        return "--profile " + shlex.quote(self._profile_name(fields) or "")
-
-    def _configuration(self, fields: Fields, *, is_hit: bool = False) -> Configuration:
-        """The caller's files, read again when their signatures changed. Raises ConfigError.
-
-        A hit takes the watch's word for it that they did not.
-        """
-        self._refuse_other_home(fields)
-        paths = ConfigPaths.of(fields, fields.get("cwd", "/"))
-        loaded = self._loaded.get(paths)
-        is_known = is_hit and {paths.config, paths.credentials} <= self._vouched_for
-        if loaded is None or not is_known:
-            # Followed links: dotfiles are often links, and it is the target that is edited.
-            signatures = (_target_signature(paths.config), _target_signature(paths.credentials))
-            if loaded is None or loaded.signatures != signatures:
-                loaded = self._load(paths, signatures)
-        if isinstance(loaded.outcome, CredhelperError):
-            raise loaded.outcome.with_traceback(None)  # raised again and again, it would collect tracebacks
-        return loaded.outcome
-
-    def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
-        if len(self._loaded) >= MOST_CONFIGURATIONS:
-            self._forget_configurations()
-        self.roles.forget_failures()
-        try:
-            outcome: Configuration | CredhelperError = config_file.load(paths)
-        except CredhelperError as error:
-            outcome = error
-        loaded = _Loaded(signatures, outcome)
-        if not (isinstance(outcome, CredhelperError) and isinstance(outcome.__cause__, OSError)):
-            self._loaded[paths] = loaded  # an unreadable file may be readable the next time, unchanged
-            self._watch(paths.config)
-            self._watch(paths.credentials)
-        return loaded
-
-    def _forget_configurations(self) -> None:
-        own = self._own_paths()
-        for paths in self._loaded:
-            for path in {paths.config, paths.credentials} - {own.config, own.credentials}:
-                if self._watcher is not None:
-                    self._watcher.discard(path)
-        self._loaded.clear()
-
-    def _configuration_for_status(self, fields: Fields) -> tuple[Configuration, list[str]]:
-        """A broken file or section is told, and spoils nothing else."""
-        try:
-            configuration = self._configuration(fields)
-        except DaemonUnreachable:
-            raise
-        except CredhelperError as error:
-            return Configuration(ConfigPaths.of(fields, fields.get("cwd", "/"))), [error.message]
-        return configuration, [mistake.message for mistake in configuration.sessions()[1]]
-
-    def _configuration_for_logout(self, fields: Fields) -> Configuration:
-        """A broken file must not keep anybody from logging out of everything."""
-        if self._is_session_chosen(fields):
-            return self._configuration(fields)
-        return self._configuration_for_status(fields)[0]
-
-    def _refuse_other_home(self, fields: Fields) -> None:
-        home = fields.get("HOME", "")
-        if os.path.normpath(home) != os.path.normpath(self.home):
-            raise DaemonUnreachable(
-                f"the daemon serves the home {self.home}, but yours is {safe(home) or 'not set'}",
-                hint="set CREDHELPER_SOCKET to a socket of its own for this home",
-            )
 
     # -- parts of the verbs -----------------------------------------------------------------------------------------
 
@@ -546,14 +392,6 @@ class Agent:
 def render(document: Json) -> str:
     """A document as it goes over the socket."""
     return json.dumps(document)
-
-
-def _target_signature(path: Path) -> private_files.Signature | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return private_files.Signature(found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
 
 
 def _still_valid(role: Role, credentials: RoleCredentials) -> Json:

@@ -56,7 +56,7 @@ FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientExcep
 IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY})
 """What a write fails with when something lies there that it cannot replace."""
 
-NOT_WRITTEN = "the token could not be written to the disk: it is in the daemon's memory, and written when that is possible"
+NOT_WRITTEN = "the token could not be written: it is in the daemon's memory, and goes to the disk when that is possible"
 
 SUCCESS = (
     "You are logged in",

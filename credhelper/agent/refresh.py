@@ -65,7 +65,8 @@ class Refresh:
 
     def __init__(self, file: TokenFile, api: IdentityCenter, known: Token) -> None:
         self.is_durable = False
-        self._issued_access_token: str | None = None
+        self.issued: Token | None = None
+        """What AWS has given, whatever became of it then; may be looked at from the event loop while it runs."""
         self._file = file
         self._api = api
         self._known = known
@@ -98,11 +99,11 @@ class Refresh:
             )
 
     def has_issued(self, token: Token) -> bool:
-        """Whether ``token`` is this refresh's own; may be asked from the event loop while it runs."""
-        return token.access_token == self._issued_access_token
+        """Whether ``token`` is this refresh's own."""
+        return self.issued is not None and token.access_token == self.issued.access_token
 
     def _store(self, token: Token) -> Token | None:
-        self._issued_access_token = token.access_token
+        self.issued = token
         try:
             self.is_durable = self._file.replace(token)
         except OSError as error:

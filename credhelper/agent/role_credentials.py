@@ -95,7 +95,7 @@ class RoleCredentialsCache:
         self._rng = rng
         self._entries: dict[Role, Entry] = {}
         self._failures: dict[Role, _Failure] = {}
-        self._fetches: Flights[Role, Entry] = Flights(on_landed=lambda: self.on_attention())
+        self._fetches: Flights[Role, Entry] = Flights(on_landed=self._attend)
         self._starts: list[float] = []
         """When the latest background fetches began, to keep to their rate."""
         self._handed_out: dict[Role, RoleCredentials] = {}
@@ -269,6 +269,9 @@ class RoleCredentialsCache:
         if entry is not None and self._freshness(entry) is not Freshness.EXPIRED:
             return entry
         return await self._entry(role)
+
+    def _attend(self) -> None:
+        self.on_attention()
 
     def _valid_entry(self, role: Role) -> Entry | None:
         entry = self._entries.get(role)

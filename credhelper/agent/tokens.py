@@ -120,6 +120,8 @@ class Tokens:
         self.on_new_session: Callable[[SsoSession], None] = lambda _: None
         self.on_change: Callable[[SsoSession], None] = lambda _: None
         """Told after every change of a token."""
+        self.on_orphan: Callable[[SsoSession, Token], None] = lambda _, __: None
+        """Told of a token that AWS issued while the session was being logged out: the sign-in may live on in it."""
         self.on_attention: Callable[[], None] = lambda: None
         """Told when ``run_due`` may have something to do sooner than it said."""
         self._api = api
@@ -129,8 +131,8 @@ class Tokens:
         self._rng = rng
         self._held: dict[str, _Held] = {}
         self._sessions: dict[str, SsoSession] = {}
-        self._refreshes: Flights[str, None] = Flights(on_landed=lambda: self.on_attention())
-        self._saves: Flights[str, None] = Flights(on_landed=lambda: self.on_attention())
+        self._refreshes: Flights[str, None] = Flights(on_landed=self._attend)
+        self._saves: Flights[str, None] = Flights(on_landed=self._attend)
 
     # -- what is there ------------------------------------------------------------------------------------------------
 
@@ -198,7 +200,7 @@ class Tokens:
         return not self.is_good(session) and not self._can_refresh(self._of(session))
 
     def expired_for(self, session: SsoSession) -> float:
-        """Seconds until an expired token that could not be refreshed is tried again; 0 when there is nothing to wait for.
+        """Seconds until an expired token that could not be refreshed is tried again; 0 when there is no such pause.
 
         Until then nothing can be had from AWS, and whatever wants it in the background waits too.
         """
@@ -422,6 +424,9 @@ class Tokens:
             self.on_new_session(session)
         return held
 
+    def _attend(self) -> None:
+        self.on_attention()
+
     def _file(self, session: SsoSession, on_file: str | None, abandoned: threading.Event) -> TokenFile:
         return TokenFile(self.cache, session, on_file, self._lock_path(session.cache_key), abandoned)
 
@@ -539,6 +544,8 @@ class Tokens:
                 self._note_failure(session, held, known, error)
             return
         if abandoned.is_set():
+            if refresh.issued is not None and self._of(session).token is None:  # logged out, not logged in anew
+                self.on_orphan(session, refresh.issued)
             return
         if token is None:
             self.look_again(session)

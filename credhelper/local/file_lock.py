@@ -5,6 +5,7 @@ process, so nothing is left by a crash.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -20,7 +21,13 @@ class LockBusy(Exception):
 def open_lock_file(path: Path) -> int:
     """A descriptor of the lock file, made with its directory when missing. Raises OSError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    always = os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | always, 0o600)
+    except OSError as error:
+        if error.errno not in {errno.EROFS, errno.EACCES}:
+            raise
+        return os.open(path, os.O_RDONLY | always)  # made before the home became read-only: flock asks for no more
 
 
 def try_lock(descriptor: int) -> bool:

@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from credhelper.domain.errors import LoginRequired, Unavailable
+from credhelper.domain.model import IssuedToken, SsoSession, Token
 from credhelper.local import private_files
 from credhelper.sandbox.faults import Fault
 from credhelper.sandbox.lifetimes import Lifetimes
-from tests.agent.world import World, failing, minutes
+from tests.agent.world import World, failing, minutes, until
 
 LONG = Lifetimes(interval=0, sign_in_session=90 * 24 * 3600)
 SERVER_ERROR = Fault(status=500)
@@ -353,3 +355,28 @@ async def test_a_machine_whose_clock_is_wrong_serves_by_the_clock_of_aws(world: 
     await world.live(minutes=20)
     document = await world.get()
     assert document["Expiration"] > f"{world.clock.true_now() + minutes(15):%Y-%m-%dT%H:%M:%SZ}"
+
+
+async def test_what_aws_issues_during_a_logout_is_ended_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.log_in()
+    take_up(world)
+    refresh, has_issued, may_answer = world.api.refresh_token, threading.Event(), threading.Event()
+
+    def answering_late(session: SsoSession, token: Token) -> IssuedToken:
+        issued = refresh(session, token)
+        has_issued.set()
+        assert may_answer.wait(30)
+        return issued
+
+    monkeypatch.setattr(world.api, "refresh_token", answering_late)
+    world.clock.advance(minutes=45)
+    world.agent.upkeep.run_due()
+    await until(has_issued.is_set)
+    receipt = await world.agent.logout(world.everything())
+    assert receipt["sessions"][0]["token"] == "deleted"
+    ended = world.sandbox.calls["Logout"]
+    may_answer.set()
+    await world.settled()
+    await world.live(seconds=10)
+    assert world.sandbox.calls["Logout"] == ended + 1
+    assert not world.token_path().exists()

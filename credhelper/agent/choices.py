@@ -1,0 +1,79 @@
+"""Which role, session, profile and region a request chooses: by option, else by the caller's environment."""
+
+import shlex
+from collections.abc import Mapping
+
+from credhelper.agent.configurations import Configurations
+from credhelper.aws import config_file
+from credhelper.aws.config_file import Configuration
+from credhelper.domain.errors import ConfigError, LoginRequired, UsageError
+from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.text import safe
+
+Fields = Mapping[str, str]
+
+
+class Choices:
+    """What requests mean. Every method raises ConfigError, DaemonUnreachable and UsageError."""
+
+    def __init__(self, configurations: Configurations) -> None:
+        self._configurations = configurations
+
+    def role(self, fields: Fields) -> Role:
+        """The role that is asked for."""
+        return self._role_in(self._configurations.of(fields), fields)
+
+    def role_of_hit(self, fields: Fields) -> Role:
+        """The same, without a look at the disk where that can be."""
+        try:
+            return self._role_in(self._configurations.of(fields, is_hit=True), fields)
+        except ConfigError:  # told only after a look at the files
+            return self.role(fields)
+
+    def session(self, fields: Fields) -> SsoSession:
+        """The session that is asked for."""
+        configuration = self._configurations.of(fields)
+        if "sso_session" in fields:
+            return configuration.sso_session(fields["sso_session"])
+        return configuration.session_of(self._profile(fields, configuration))
+
+    def is_session_chosen(self, fields: Fields) -> bool:
+        """Whether one is asked for at all, by an option."""
+        return "sso_session" in fields or "profile" in fields
+
+    def profile_name(self, fields: Fields) -> str | None:
+        """The profile that is asked for; None when it is a session with an account and a role."""
+        return None if "sso_session" in fields else self._profile(fields, self._configurations.of(fields))
+
+    def region(self, fields: Fields) -> str | None:
+        """By option, else the profile's: it becomes part of a host name."""
+        named = fields.get("region")
+        if named is not None and not config_file.is_region(named):
+            raise UsageError(f"--region: “{safe(named)}” is not a region such as eu-west-1")
+        profile = self.profile_name(fields)
+        return named or (profile and self._configurations.of(fields).region_of(profile))
+
+    def selector(self, session: SsoSession, fields: Fields) -> str:
+        """The option that names a session: a legacy one has no name of its own."""
+        if session.name is not None:
+            return "--sso-session " + shlex.quote(session.name)
+        return "--profile " + shlex.quote(self.profile_name(fields) or "")
+
+    def with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
+        """Completes the hint of a legacy session, which only the caller's choice can name."""
+        return LoginRequired(error.message, hint=error.hint or "credhelper login " + self.selector(session, fields))
+
+    def _role_in(self, configuration: Configuration, fields: Fields) -> Role:
+        if "sso_session" in fields:
+            return configuration.role(fields["sso_session"], fields.get("account_id", ""), fields.get("role_name", ""))
+        return configuration.role_of(self._profile(fields, configuration))
+
+    def _profile(self, fields: Fields, configuration: Configuration) -> str:
+        """By option, else by the caller's environment in the AWS CLI's order, else ``default``."""
+        named = fields.get("profile") or fields.get("AWS_PROFILE") or fields.get("AWS_DEFAULT_PROFILE")
+        if named is None and "default" not in configuration.profiles:
+            raise UsageError(
+                f"no profile is chosen and {configuration.paths.config} has no [default]",
+                hint="name one with --profile, or a session with --sso-session",
+            )
+        return named or "default"

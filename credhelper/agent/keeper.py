@@ -1,0 +1,57 @@
+"""Brings the vault and what is in memory together: takes back after a start what still holds, then keeps what comes."""
+
+from collections.abc import Mapping
+
+from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
+from credhelper.agent.tokens import Tokens
+from credhelper.agent.vault import Kept, SignIn, Vault
+from credhelper.domain.model import Role, SsoSession
+
+
+class Keeper:
+    """Lives on the event loop; nobody waits for it."""
+
+    def __init__(self, vault: Vault, tokens: Tokens, roles: RoleCredentialsCache) -> None:
+        self._vault = vault
+        self._tokens = tokens
+        self._roles = roles
+        self._is_open = False
+        """What a daemon before us kept must be read before anything of ours is written over it."""
+
+    async def open(self) -> None:
+        """Takes back what a daemon before us kept; from then on keeps what this one obtains. Never raises."""
+        await self._vault.open()
+        sign_ins, kept = await self._vault.load()
+        self._restore(sign_ins, kept)
+        self._is_open = True
+        for session in self._tokens.sessions():
+            self.keep_sign_in(session)
+        for role, entry, _ in self._roles.entries():
+            self.keep(role, entry)
+
+    def keep_sign_in(self, session: SsoSession) -> None:
+        """Notes which login the session's role credentials come from."""
+        sign_in = self._tokens.sign_in(session)
+        if sign_in is not None and self._is_open:
+            self._vault.keep_sign_in(session, SignIn(*sign_in))
+
+    def keep(self, role: Role, entry: Entry) -> None:
+        """Keeps a role's credentials."""
+        sign_in = self._tokens.sign_in(role.session)
+        if sign_in is not None and self._is_open:
+            self._vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at))
+
+    def _restore(self, sign_ins: Mapping[str, SignIn], kept: list[Kept]) -> None:
+        """Only what belongs to a login that is still the present one; the rest goes."""
+        for one in kept:
+            session = one.role.session
+            sign_in = sign_ins.get(session.cache_key)
+            is_present = (
+                sign_in is not None
+                and sign_in.id == one.sign_in
+                and self._tokens.resume_sign_in(session, sign_in.id, sign_in.access_token_hash)
+            )
+            if is_present:
+                self._roles.restore(one.role, one.credentials, one.last_used_at)
+            else:
+                self._vault.drop(one.role)
