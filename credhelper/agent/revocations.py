@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 
-from credhelper.agent.backoff import asked_pause
+from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
 from credhelper.aws.config_file import is_region
 from credhelper.aws.identity_center import IdentityCenter
@@ -26,9 +26,6 @@ log = logging.getLogger(__name__)
 ATTEMPT_DEADLINE = 10.0  # seconds; at most three calls: the portal refuses, a refresh, the portal again
 FIRST_PAUSE = 5.0  # seconds
 LONGEST_PAUSE = 600.0  # seconds, also where AWS asks for more
-JITTER = 0.25
-"""Each pause is that much shorter or longer, so that many machines do not come back at the same moment."""
-
 LONGEST_TRIES = 90 * 86_400.0  # seconds; no sign-in lives longer
 FOREVER = datetime.max.replace(tzinfo=UTC)
 """Stands for the expiry that a token's file does not tell."""
@@ -135,9 +132,7 @@ class _Waiting:
     chance_ends_at: datetime
     give_up_at: float
     """The same as seconds of the clock that runs on in suspends, which nobody sets."""
-    retry_at: float = 0.0
-    """Seconds of the monotonic clock."""
-    failures: int = 0
+    backoff: Backoff = field(default_factory=lambda: Backoff(FIRST_PAUSE, LONGEST_PAUSE, LONGEST_PAUSE))
 
 
 class Revocations:
@@ -175,19 +170,18 @@ class Revocations:
         for key, waiting in self._waiting.items():
             if self._attempts.has(key):
                 continue
-            pause = waiting.retry_at - self._clock.monotonic()
+            pause = waiting.backoff.retry_at - self._clock.monotonic()
             if pause > 0:
                 pauses.append(min(pause, waiting.give_up_at - self._clock.boottime()))
             else:
-                waiting.retry_at = self._clock.monotonic() + LONGEST_PAUSE  # a fault of ours must not spin
+                waiting.backoff.retry_at = self._clock.monotonic() + LONGEST_PAUSE  # a fault of ours must not spin
                 self._attempts.start(key, lambda key=key: self._attempt(key))  # type: ignore[misc]
         return min(pauses, default=None)
 
     def retry_now(self) -> None:
         """What could not be reached may be reached now. Where AWS asked for a pause, it is kept."""
         for waiting in self._waiting.values():
-            if waiting.ending.asked_pause is None:
-                waiting.failures, waiting.retry_at = 0, 0.0
+            waiting.backoff.forgive()
 
     async def stop(self) -> None:
         """Ends every attempt and forgets every token."""
@@ -218,12 +212,7 @@ class Revocations:
             log.info("ended the sign-in to %s%s", safe(ending.label), f": {error}" if error else "")
 
     def _put_off(self, waiting: _Waiting) -> None:
-        pause = min(FIRST_PAUSE * 2.0 ** min(waiting.failures, 16), LONGEST_PAUSE)
-        pause *= self._rng.uniform(1 - JITTER, 1 + JITTER)
-        if waiting.ending.asked_pause is not None:
-            pause = max(pause, min(waiting.ending.asked_pause, LONGEST_PAUSE))
-        waiting.failures += 1
-        waiting.retry_at = self._clock.monotonic() + pause
+        waiting.backoff.failed(self._clock.monotonic(), self._rng, retry_after=waiting.ending.asked_pause)
         if waiting.ending.chance_ends_at != waiting.chance_ends_at:  # it has been refreshed
             waiting.chance_ends_at = waiting.ending.chance_ends_at
             waiting.give_up_at = self._clock.boottime() + self._seconds_left(waiting.ending)

@@ -21,7 +21,6 @@ from credhelper.domain.errors import (
     LoginRequired,
     Refused,
     RoleNotAssigned,
-    Throttled,
     Unavailable,
     UpstreamError,
 )
@@ -186,9 +185,9 @@ class RoleCredentialsCache:
     def retry_now(self) -> None:
         """What could not be reached may be reached now: the network has changed, or the machine has slept."""
         for failure in self._failures.values():
-            if isinstance(failure.error, UpstreamError) and not isinstance(failure.error, Throttled | RoleNotAssigned):
-                failure.backoff.reset()
-                failure.told_until = 0.0
+            if isinstance(failure.error, UpstreamError):
+                failure.backoff.forgive()
+                failure.told_until = failure.backoff.retry_at
 
     def restore(self, role: Role, credentials: RoleCredentials, last_used_at: datetime | None) -> None:
         """Takes back what a daemon before us obtained under the present login, unless there is better by now."""

@@ -78,6 +78,8 @@ class _Held:
     """Counts every change of the token, a refresh of our own included."""
     sign_in: str = ""
     """A random name for the login that the token comes from; it outlives refreshes of our own."""
+    first_token_hash: str | None = None
+    """Of the token of this login that we found first: what a daemon before us knew it by."""
     seen: private_files.Signature | None = None
     torn_since: float | None = None
     is_closed: bool = False
@@ -175,10 +177,13 @@ class Tokens:
         return None if held.token is None else (held.sign_in, access_token_hash(held.token))
 
     def resume_sign_in(self, session: SsoSession, name: str, token_hash: str) -> bool:
-        """After a restart: the token is still the one of the login called ``name``. Whether that is so."""
+        """After a restart: the token is still the one of the login called ``name``. Whether that is so.
+
+        We may have refreshed it since we started: the keyring takes its time.
+        """
         token = self.look(session)
         held = self._of(session)
-        if token is None or access_token_hash(token) != token_hash:
+        if token is None or held.first_token_hash != token_hash:
             return False
         held.sign_in = name
         return True
@@ -323,9 +328,9 @@ class Tokens:
     def retry_now(self) -> None:
         """What failed may work now: the network has changed, or the machine has slept."""
         for held in self._held.values():
-            held.backoff.reset()
-            held.save_backoff.reset()
-            held.told_until = 0.0
+            held.backoff.forgive()
+            held.save_backoff.forgive()
+            held.told_until = held.backoff.retry_at
 
     async def stop(self) -> None:
         """Ends every refresh."""
@@ -464,6 +469,7 @@ class Tokens:
         if not same_sign_in:
             held.epoch += 1
             held.sign_in = secrets.token_hex(8)
+            held.first_token_hash = None if token is None else access_token_hash(token)
         held.superseded_access_token, held.is_unsaved = None, False
         _forget_failures(held)
         self.on_change(session)

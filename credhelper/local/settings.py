@@ -94,9 +94,11 @@ def load(path: Path) -> Settings:
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ConfigError(f"{path}: is not TOML: {safe(str(error))}") from None
     values, mistakes = _checked(document)
+    chosen = Settings(**values)
+    mistakes += _contradictions(chosen)
     if mistakes:
         raise ConfigError(f"{path}: " + "; ".join(mistakes))
-    return Settings(**values)
+    return chosen
 
 
 def _checked(document: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
@@ -114,6 +116,15 @@ def _checked(document: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]
         except _Mistake as mistake:
             mistakes.append(f"{key.label} {mistake}")
     return values, mistakes
+
+
+def _contradictions(chosen: Settings) -> Iterator[str]:
+    """What is right by itself, and cannot be together."""
+    if chosen.token_store == "keyring" and chosen.vault_backend == "off":  # noqa: S105  # a choice, no secret
+        yield (
+            'token_store is "keyring" while [vault] backend is "off", and there would be no key to seal tokens with;'
+            ' choose a backend, or token_store = "shared"'
+        )
 
 
 def _entries(document: Mapping[str, object], mistakes: list[str]) -> Iterator[tuple[str, str, object]]:

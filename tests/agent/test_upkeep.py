@@ -311,7 +311,7 @@ async def test_background_fetches_are_limited_to_ten_a_second(world: World) -> N
     roles = [f"Role{number}" for number in range(35)]
     fetch = world.api.get_role_credentials
     world.api.get_role_credentials = (  # type: ignore[method-assign]  # the sandbox has fewer roles
-        lambda role, access_token: fetch(world.developer, access_token)
+        lambda role, access_token: fetch(world.developer, access_token)  # noqa: ARG005
     )
     world.write_config(
         world.config.read_text()

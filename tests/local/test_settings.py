@@ -132,6 +132,13 @@ def test_a_backend_that_is_not_known_is_refused(path: Path, backend: str) -> Non
     assert told.endswith('must be one of "auto", "secret-service", "kwallet", "macos", "off"')
 
 
+def test_tokens_in_a_keyring_that_is_switched_off_are_refused(path: Path) -> None:
+    told = mistake(path, 'token_store = "keyring"\n[vault]\nbackend = "off"\n')
+    assert told.startswith('token_store is "keyring" while [vault] backend is "off"')
+    assert told.endswith('choose a backend, or token_store = "shared"')
+    assert load(path, 'token_store = "shared"\n[vault]\nbackend = "off"\n').vault_backend == "off"
+
+
 def test_every_mistake_is_told_at_once(path: Path) -> None:
     told = mistake(path, 'token_store = "disk"\nx = 1\n[vault]\nbackend = 2\nbakend = 3\n[valut]\n').split("; ")
     assert [part.split(" (")[0].split(",")[0] for part in told] == [
