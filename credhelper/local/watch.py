@@ -58,21 +58,11 @@ _EVENTS: list[type[events.FileSystemEvent]] = [
 ]
 """With these the kernel is not even asked to tell of files that are opened and read, by ourselves for example."""
 
+# fmt: off
 _NO_EVENTS = (
-    "nfs",
-    "cifs",
-    "smb",
-    "9p",
-    "fuse",
-    "drvfs",
-    "vboxsf",
-    "vmhgfs",
-    "prl_fs",
-    "virtiofs",
-    "ceph",
-    "afs",
-    "autofs",
+    "nfs", "cifs", "smb", "9p", "fuse", "drvfs", "vboxsf", "vmhgfs", "prl_fs", "virtiofs", "ceph", "afs", "autofs",
 )
+# fmt: on
 """How the types of file systems begin that others change unseen by this kernel."""
 
 _Look = tuple[tuple[int, ...], ...]
