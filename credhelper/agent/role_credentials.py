@@ -187,7 +187,7 @@ class RoleCredentialsCache:
         for failure in self._failures.values():
             if isinstance(failure.error, UpstreamError):
                 failure.backoff.forgive()
-                failure.told_until = failure.backoff.retry_at
+                failure.told_until = min(failure.told_until, failure.backoff.retry_at)
 
     def restore(self, role: Role, credentials: RoleCredentials, last_used_at: datetime | None) -> None:
         """Takes back what a daemon before us obtained under the present login, unless there is better by now."""

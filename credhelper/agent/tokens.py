@@ -330,7 +330,7 @@ class Tokens:
         for held in self._held.values():
             held.backoff.forgive()
             held.save_backoff.forgive()
-            held.told_until = held.backoff.retry_at
+            held.told_until = min(held.told_until, held.backoff.retry_at)
 
     async def stop(self) -> None:
         """Ends every refresh."""
