@@ -4,7 +4,6 @@ A caller names files by its own HOME and AWS variables; where AWS's endpoints ar
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -47,7 +46,7 @@ from credhelper.local.workers import DeadlineExceeded, Workers
 log = logging.getLogger(__name__)
 
 GET_DEADLINE = 9.0  # seconds; the contract gives a caller 10, and the answer has to travel
-KEYRING_PATIENCE = 1.0
+KEYRING_PATIENCE = 3.0  # seconds; an open keyring takes one on a busy machine, and one that hangs has five
 REVOKE_DEADLINE = 5.0
 SWEEP_DEADLINE = 8.0
 STOP_PATIENCE = 2.0  # seconds that a stop waits for logouts under way
@@ -170,7 +169,7 @@ class Agent:
         self.revocations.add(Ending(token, session))
 
     def _watch(self, path: Path) -> None:
-        if self._watcher is not None:
+        if self._watcher is not None and path.is_absolute():  # a caller may say anything
             self._watcher.add(path)
 
     def _watch_no_more(self, path: Path) -> None:
@@ -228,6 +227,10 @@ class Agent:
             "sso_session": role.session.name,
             "profile": self.choices.profile_name(fields),
         }
+
+    async def before_login(self) -> None:
+        """Has the keyring asked, which may prompt the person who is there: perhaps a login turns out to be needless."""
+        await self._for_a_moment(self.vault.ask(is_person_there=True))
 
     def login(self, fields: Fields) -> tuple[Login | None, Event]:
         """The chosen session's login, begun or joined; None with the event to show when there is nothing to do."""
@@ -313,12 +316,13 @@ class Agent:
     # -- parts of the verbs -----------------------------------------------------------------------------------------
 
     async def _until_tokens_can_be_read(self) -> None:
-        """With token_store = "keyring", just after the start: for a moment, and only until the keyring has answered."""
-        if self.tokens.cache.is_open or self.vault.opened.is_set():
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(KEYRING_PATIENCE):
-                await self.vault.opened.wait()
+        """With token_store = "keyring": for a moment, and only while the keyring is being asked."""
+        if not self.tokens.cache.is_open:
+            await self._for_a_moment(self.vault.ask())
+
+    async def _for_a_moment(self, asking: asyncio.Task[None] | None) -> None:
+        if asking is not None and not self.tokens.cache.is_open:
+            await asyncio.wait({asking}, timeout=KEYRING_PATIENCE)
 
     def _known_sessions(self, configuration: Configuration) -> list[SsoSession]:
         found = configuration.sessions()[0] + self.tokens.sessions()

@@ -303,7 +303,7 @@ class Sweep:
         if path.parent == self._cache.directory and _NAME_OF_AWS_TOOLS.fullmatch(path.name):
             self._remove(path)
         else:
-            self._receipt.left.append((path, f"it may hold a secret, but cannot be read: {error}"))
+            self._leave(path, f"it may hold a secret, but cannot be read: {error}")
 
     def _is_there(self, path: Path) -> bool:
         """Whether something is at ``path``; where that cannot be found out, its directory is among what is left."""
@@ -316,10 +316,14 @@ class Sweep:
             return False
         return True
 
+    def _leave(self, path: Path, why: str) -> None:
+        if all(path != known for known, _ in self._receipt.left):  # a directory may be gone through more than once
+            self._receipt.left.append((path, why))
+
     def _leave_directory(self, directory: Path, error: OSError) -> None:
         if directory not in self._left_directories:
             self._left_directories.add(directory)
-            self._receipt.left.append((directory, error.strerror or type(error).__name__))
+            self._leave(directory, error.strerror or type(error).__name__)
 
     def _remove_if_there(self, path: Path) -> None:
         """Removes ``path``, and what killed writers of ours have left of it."""
@@ -339,13 +343,13 @@ class Sweep:
             is_removed = private_files.remove(path)
         except OSError as error:
             if not _is_gone(path):  # what failed may only have been to make it durable
-                self._receipt.left.append((path, error.strerror or type(error).__name__))
+                self._leave(path, error.strerror or type(error).__name__)
                 return False
             is_removed = True
         if is_removed:
             self._receipt.removed.append(path)
             if target is not None:
-                self._receipt.left.append((target, f"only the link to it was removed: {path}"))
+                self._leave(target, f"only the link to it was removed: {path}")
         return True
 
     @contextlib.contextmanager

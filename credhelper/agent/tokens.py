@@ -246,9 +246,9 @@ class Tokens:
             if state is Freshness.FRESH or not self._may_refresh_for_caller(held):
                 break
             # An expired token: to the end of the refresh. One that is still good: for a moment.
-            flight = self._start_refresh(session)
+            flight, before = self._start_refresh(session), held.failure
             await asyncio.wait({flight}, timeout=None if state is Freshness.EXPIRED else PATIENCE)
-            if held.failure is not None or self._freshness(held) is not Freshness.EXPIRED:
+            if held.failure is not before or self._freshness(held) is not Freshness.EXPIRED:
                 break
             # Neither renewed nor failed: the file had been written meanwhile, and what it holds has expired too.
         token = self.look(session)
@@ -285,6 +285,8 @@ class Tokens:
     def adopt_login(self, session: SsoSession, token: Token, *, is_saved: bool = True) -> None:
         """Takes over the token of a login that has just been written to its file, or that the disk has refused."""
         held = self._of(session)
+        if not is_saved:
+            self.look_again(session)  # it replaces what the file holds now, and nobody may have looked for long
         on_file = held.superseded_access_token
         if not held.is_unsaved and held.token is not None:
             on_file = held.token.access_token
@@ -378,7 +380,7 @@ class Tokens:
         window = held.life.window - held.put_off
         return max(
             (self._left(held) - window).total_seconds(),
-            held.no_gain_until - self._clock.boottime(),
+            held.no_gain_until - self._clock.boottime() if self._is_without_gain(held) else 0.0,
             held.backoff.retry_at - self._clock.monotonic(),
         )
 
@@ -526,9 +528,16 @@ class Tokens:
         if not self._can_refresh(held):
             return False
         now = self._clock.monotonic()
-        if self._clock.boottime() < held.no_gain_until:
+        if self._is_without_gain(held):
             return False
         return now >= held.told_until if self._freshness(held) is Freshness.EXPIRED else held.backoff.may_try(now)
+
+    def _is_without_gain(self, held: _Held) -> bool:
+        """Whether AWS would only give what there is already: unless it is just a wall clock that calls it expired."""
+        boottime = self._clock.boottime()
+        if boottime >= held.no_gain_until or held.life is None:
+            return False
+        return held.life.deadline <= boottime or self._freshness(held) is not Freshness.EXPIRED
 
     def _start_refresh(self, session: SsoSession) -> asyncio.Task[None]:
         known = self._of(session).token

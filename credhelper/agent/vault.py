@@ -136,6 +136,19 @@ class Vault:
             self.opened.set()
         self._work()
 
+    def ask(self, *, is_person_there: bool = False) -> asyncio.Task[None] | None:
+        """Has the keyring asked behind, if ``open`` would ask it; returns the asking to wait for, or None.
+
+        A person who is there may be prompted, however short a time ago the keyring failed.
+        """
+        if self._keychain is None:
+            return None
+        if is_person_there:
+            self._ask_again_at = float("-inf")
+        if self._lacks_key_and_may_ask() and (self._opening is None or self._opening.done()):
+            self._opening = asyncio.create_task(self.open())
+        return self._opening
+
     async def load(self) -> tuple[dict[str, SignIn], list[Kept]]:
         """Each session's sign-in by its cache key, and every role's credentials; nothing without the key.
 
@@ -244,8 +257,7 @@ class Vault:
         self._is_disk_failing = False
         path = sealed_files.path_of(self._directory, session.cache_key, what)
         self._queue(path, _Write(path, session.cache_key, self._epoch(session.cache_key), document))
-        if self._lacks_key_and_may_ask() and (self._opening is None or self._opening.done()):
-            self._opening = asyncio.create_task(self.open())
+        self.ask()
 
     def _queue(self, place: Path | str, change: _Change) -> None:
         self._pending.pop(place, None)  # so that it comes last

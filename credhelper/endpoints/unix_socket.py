@@ -106,6 +106,7 @@ class UnixSocket:
         crippled = _why_crippled()
         if crippled is not None:  # found out now, not after a person has signed in
             raise crippled
+        await self.agent.before_login()
         login, event = self.agent.login(fields)
         if login is None:
             connection.send({"event": render(event)})

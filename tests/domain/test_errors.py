@@ -16,6 +16,12 @@ INTERNAL = {
     "UnusableFile",
     "UnusableTokenFile",
     "MalformedDocument",
+    "KeychainUnavailable",
+    "Unsealable",
+    "_Mistake",
+    # in the process that talks to the keyring, which says them in a line:
+    "Absent",
+    "Refused",
 }
 """Caught inside the package and told as one of the tree."""
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from credhelper import __version__
+from credhelper.sandbox.faults import Fault
 from credhelper.sandbox.server import Sandbox
 from tests.machine import Machine
 from tests.program.support import hello, refusal
@@ -37,7 +38,8 @@ def test_its_shape_with_everything_under_way(machine: Machine, sandbox: Sandbox)
     assert (run.status, run.err) == (0, "")
     found = run.json()
     assert found.keys() == WHOLE
-    assert found["daemon"].keys() == {"running", "pid", "version", "started_at", "socket", "vault"}
+    contract = {"running", "pid", "version", "started_at", "socket", "vault"}
+    assert found["daemon"].keys() == contract | {"vault_error", "clock_skew"}
     assert found["daemon"]["running"] is True
     assert found["daemon"]["pid"] == hello(machine.socket)
     assert found["daemon"]["version"] == __version__
@@ -87,10 +89,12 @@ def test_every_state_and_its_exit_status(machine: Machine, sandbox: Sandbox) -> 
     assert state_and_statuses() == ("logged_out", 0, 3)
     machine.log_in()
     assert state_and_statuses() == ("active", 0, 0)
+    sandbox.fail("CreateToken:refresh_token", Fault(status=500), times=None)  # else it is refreshed at once
     age(machine, refreshable=True)
     assert state_and_statuses() == ("refresh_due", 0, 0)
     age(machine, refreshable=False)
     assert state_and_statuses() == ("expired", 3, 3)
+    sandbox.clear()
     machine.log_in()
     sandbox.end_session()
     assert machine.run("get", "--profile", "dev").status == 3
