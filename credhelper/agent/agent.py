@@ -103,7 +103,7 @@ class Agent:
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self.revocations = Revocations(self._api, clock, self._network, rng)
         self.upkeep = Upkeep((self.tokens, self.roles, self.revocations), clock)
-        self.keeper = Keeper(self.vault, self.tokens, self.roles)
+        self.keeper = Keeper(self.vault, self.tokens, self.roles, self._api.server_time)
         self.configurations = Configurations(home)
         self.choices = Choices(self.configurations)
         self._connect_parts()
@@ -119,12 +119,12 @@ class Agent:
         self.tokens.on_new_session = lambda session: self._watch(self.tokens.cache.token_path(session))
         self.tokens.on_change = self._token_has_changed
         self.tokens.on_orphan = self._end_orphan
-        self.roles.on_fetched = self.keeper.keep
+        self.roles.on_fetched = self.roles.on_first_use = self.keeper.keep
         self.roles.on_dropped = self.vault.drop
         self.vault.on_key = self._key_has_come
         self.configurations.on_new_file = self._watch
         self.configurations.on_forgotten_file = self._watch_no_more
-        self.configurations.on_load = self.roles.forget_failures
+        self.configurations.on_change = self.roles.forget_failures
         for part in (self.tokens, self.roles, self.revocations):
             part.on_attention = self.upkeep.wake
 
@@ -180,7 +180,7 @@ class Agent:
         """Looks at the token of every session of the home's configuration: it is kept alive before anybody asks."""
         configuration, _ = self.configurations.and_mistakes(self.configurations.own_fields)
         for session in configuration.sessions()[0]:
-            self.tokens.look(session)
+            self.tokens.take_up(session)
         self.upkeep.wake()
 
     # -- the verbs ----------------------------------------------------------------------------------------------------
@@ -264,6 +264,7 @@ class Agent:
         sweep = log_out.Sweep(
             self.home, configuration, self._lock_path, vault=self._vault_directory, cache=self.tokens.cache
         )
+        ended: list[str] = []
         try:
             dropped, still_valid = await self._forget(sessions)
             if selected is None:
@@ -271,11 +272,12 @@ class Agent:
             else:
                 work = partial(sweep.one, selected, dropped.get(selected))
             receipt = await self._disk.run(SWEEP_DEADLINE, work)
+            ended = [ending.access_token for outcome in receipt.outcomes for ending in outcome.endings]
         except DeadlineExceeded as error:
             raise CredhelperError(f"clearing {self.home}/.aws: {error}") from None
         finally:
             for session in sessions:
-                self.tokens.reopen(session)
+                self.tokens.reopen(session, ended)
         log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
         if selected is None:
             self._behind(self.vault.forget_key())

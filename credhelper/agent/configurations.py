@@ -32,8 +32,8 @@ class Configurations:
         """Whether somebody watches a file, and what was loaded is what it says."""
         self.on_new_file: Callable[[Path], None] = lambda _: None
         self.on_forgotten_file: Callable[[Path], None] = lambda _: None
-        self.on_load: Callable[[], None] = lambda: None
-        """Told when files are read anew."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Told when files have changed since they were read."""
         self._home = home
         self._loaded: dict[ConfigPaths, _Loaded] = {}
 
@@ -84,11 +84,13 @@ class Configurations:
         for paths in list(self._loaded):
             if changed & {paths.config, paths.credentials}:
                 del self._loaded[paths]
+                self.on_change()
 
     def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
         if len(self._loaded) >= MOST:
             self._forget_all()
-        self.on_load()
+        if paths in self._loaded:
+            self.on_change()
         try:
             outcome: Configuration | CredhelperError = config_file.load(paths)
         except CredhelperError as error:

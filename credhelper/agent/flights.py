@@ -1,8 +1,13 @@
 """One piece of work per key, however many wait for it."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
+
+from credhelper.domain.errors import CredhelperError
+
+log = logging.getLogger(__name__)
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -37,9 +42,16 @@ class Flights(Generic[K, V]):
     def _landed(self, key: K, task: asyncio.Task[V]) -> None:
         if self._tasks.get(key) is task:
             del self._tasks[key]
-        if not task.cancelled():
-            task.exception()  # whoever waited has it; a flight nobody waited for must not warn
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None and not isinstance(fault, CredhelperError):  # which whoever waited tells; this nobody may
+            log.error("a fault in the background work", exc_info=fault)
         self._on_landed()
+
+    async def settle(self, seconds: float) -> None:
+        """Lets what is under way come to its end, for some seconds; then ends it."""
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=seconds)
+        await self.cancel_all()
 
     async def cancel_all(self) -> None:
         """Ends every flight."""

@@ -1,20 +1,23 @@
 """Brings the vault and what is in memory together: takes back after a start what still holds, then keeps what comes."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.vault import Kept, SignIn, Vault
+from credhelper.aws.server_time import ServerTime
 from credhelper.domain.model import Role, SsoSession
 
 
 class Keeper:
     """Lives on the event loop; nobody waits for it."""
 
-    def __init__(self, vault: Vault, tokens: Tokens, roles: RoleCredentialsCache) -> None:
+    def __init__(self, vault: Vault, tokens: Tokens, roles: RoleCredentialsCache, server_time: ServerTime) -> None:
         self._vault = vault
         self._tokens = tokens
         self._roles = roles
+        self._server_time = server_time
         self._is_open = False
         """What a daemon before us kept must be read before anything of ours is written over it."""
 
@@ -39,7 +42,8 @@ class Keeper:
         """Keeps a role's credentials."""
         sign_in = self._tokens.sign_in(role.session)
         if sign_in is not None and self._is_open:
-            self._vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at))
+            skew = self._server_time.skew or timedelta()
+            self._vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at, skew))
 
     def _restore(self, sign_ins: Mapping[str, SignIn], kept: list[Kept]) -> None:
         """Only what belongs to a login that is still the present one; the rest goes."""
@@ -51,7 +55,7 @@ class Keeper:
                 and sign_in.id == one.sign_in
                 and self._tokens.resume_sign_in(session, sign_in.id, sign_in.access_token_hash)
             )
-            if is_present:
-                self._roles.restore(one.role, one.credentials, one.last_used_at)
-            else:
+            if not is_present or not self._roles.restore(
+                one.role, one.credentials, last_used_at=one.last_used_at, skew=one.skew
+            ):
                 self._vault.drop(one.role)

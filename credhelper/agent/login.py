@@ -400,8 +400,9 @@ class Logins:
                 if login.logged_out.is_set():  # the logout came between the look and the write
                     private_files.remove(path)
                     return _Kept.NOT_WANTED
-        except file_lock.LockBusy:
-            raise CredhelperError(f"{path}: another process has been refreshing the token for too long") from None
+        except file_lock.LockBusy as error:  # a refresh that hangs must not cost the person the login
+            log.warning("the token of the login is only in memory: %s", error)
+            return _Kept.IN_MEMORY
         except OSError as error:
             culprit = error.filename or path
             if error.errno in IN_THE_WAY:

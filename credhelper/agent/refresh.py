@@ -5,8 +5,10 @@ credhelper processes of this machine share, look at the file again, ask AWS, mak
 it.
 """
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,8 +40,18 @@ class TokenFile:
 
         Raises OSError, LockBusy.
         """
-        with file_lock.locked(self.lock, seconds=LOCK_PATIENCE):
+        with self.locked():
             return self.replace(token)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the lock; where it cannot be made (a full disk, one without locks) it does without. Raises LockBusy."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(file_lock.locked(self.lock, seconds=LOCK_PATIENCE))
+            except OSError as error:
+                log.warning("refreshing without the lock %s: %s", self.lock, error.strerror)
+            yield
 
     def replace(self, token: Token) -> bool:
         """``save`` with the lock in hand."""
@@ -67,6 +79,8 @@ class Refresh:
         self.is_durable = False
         self.issued: Token | None = None
         """What AWS has given, whatever became of it then; may be looked at from the event loop while it runs."""
+        self.is_under_way = True
+        """Until its thread has ended, though it may have been given up on."""
         self._file = file
         self._api = api
         self._known = known
@@ -74,29 +88,35 @@ class Refresh:
     def run(self) -> Token | None:
         """The renewed token, durable unless the disk refuses; None when the file holds another one, or none, by now.
 
-        Raises Refused, UpstreamError, OSError, LockBusy.
+        Raises Refused, UpstreamError, LockBusy.
         """
-        with file_lock.locked(self._file.lock, seconds=LOCK_PATIENCE):
+        try:
+            with self._file.locked():
+                return self._refresh()
+        finally:
+            self.is_under_way = False
+
+    def _refresh(self) -> Token | None:
+        if self._file.has_changed():
+            return None
+        try:
+            issued = self._api.refresh_token(self._file.session, self._known)
+        except Refused:
+            # Refresh tokens rotate: perhaps another program was quicker, and its token lies there now.
             if self._file.has_changed():
                 return None
-            try:
-                issued = self._api.refresh_token(self._file.session, self._known)
-            except Refused:
-                # Refresh tokens rotate: perhaps another program was quicker, and its token lies there now.
-                if self._file.has_changed():
-                    return None
-                raise
-            return self._store(
-                replace(
-                    self._known,
-                    start_url=self._file.session.start_url,
-                    region=self._file.session.region,
-                    access_token=issued.access_token,
-                    expires_at=issued.expires_at,
-                    # RFC 6749 section 6: no new refresh token in the answer means the old one stays.
-                    refresh_token=issued.refresh_token or self._known.refresh_token,
-                )
+            raise
+        return self._store(
+            replace(
+                self._known,
+                start_url=self._file.session.start_url,
+                region=self._file.session.region,
+                access_token=issued.access_token,
+                expires_at=issued.expires_at,
+                # RFC 6749 section 6: no new refresh token in the answer means the old one stays.
+                refresh_token=issued.refresh_token or self._known.refresh_token,
             )
+        )
 
     def has_issued(self, token: Token) -> bool:
         """Whether ``token`` is this refresh's own."""

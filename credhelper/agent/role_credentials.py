@@ -50,6 +50,9 @@ EARLIER = 0.1
 FETCHES_A_SECOND = 10
 """In the background: after a night of suspend hundreds of roles are due at once, and AWS allows about 20."""
 
+CLOCK_MAY_STEP = timedelta(minutes=5)
+"""What was obtained later than that from now on was obtained while the clock was another: nothing is known of it."""
+
 REMEMBERED = timedelta(hours=1)
 """How long ``status`` shows what has expired."""
 
@@ -84,6 +87,8 @@ class RoleCredentialsCache:
 
     def __init__(self, tokens: Tokens, api: IdentityCenter, clock: Clock, workers: Workers, rng: random.Random) -> None:
         self.on_fetched: Callable[[Role, Entry], None] = lambda _, __: None
+        self.on_first_use: Callable[[Role, Entry], None] = lambda _, __: None
+        """Told when credentials are handed out for the first time since they were obtained."""
         self.on_dropped: Callable[[Role], None] = lambda _: None
         self.on_attention: Callable[[], None] = lambda: None
         """Told when ``run_due`` may have something to do sooner than it said."""
@@ -122,14 +127,11 @@ class RoleCredentialsCache:
 
     async def get(self, role: Role) -> str:
         """The role's ``credential_process`` document. Raises LoginRequired, RoleNotAssigned, UpstreamError."""
-        entry = await self._entry(role)
-        if self._valid_entry(role) is not entry:  # a logout or another login came just now
-            entry = await self._entry(role)
-        return self._hand_out(role, entry)
+        return self._hand_out(role, await self._present_entry(role))
 
     async def credentials(self, role: Role) -> RoleCredentials:
-        """The role's credentials themselves, for calls of our own."""
-        entry = await self._entry(role)
+        """The role's credentials themselves, for calls of our own. Raises like ``get``."""
+        entry = await self._present_entry(role)
         self._hand_out(role, entry)
         return entry.credentials
 
@@ -161,8 +163,10 @@ class RoleCredentialsCache:
                 self._drop(role)
 
     def forget_failures(self) -> None:
-        """After a change of the configuration, what failed before may work."""
-        self._failures.clear()
+        """After a change of the configuration, what failed before may work; only a pause that AWS asked for is kept."""
+        for role, failure in list(self._failures.items()):
+            if asked_pause(failure.error) is None:
+                del self._failures[role]
 
     # -- by itself ----------------------------------------------------------------------------------------------------
 
@@ -189,17 +193,25 @@ class RoleCredentialsCache:
                 failure.backoff.forgive()
                 failure.told_until = min(failure.told_until, failure.backoff.retry_at)
 
-    def restore(self, role: Role, credentials: RoleCredentials, last_used_at: datetime | None) -> None:
-        """Takes back what a daemon before us obtained under the present login, unless there is better by now."""
-        if role in self._entries or credentials.expires_at <= self._api.server_time.now():
-            return
-        entry = self._new_entry(role, credentials, self._tokens.epoch(role.session))
-        entry.last_used_at = last_used_at
+    def restore(
+        self, role: Role, credentials: RoleCredentials, *, last_used_at: datetime | None, skew: timedelta
+    ) -> bool:
+        """Takes back what a daemon before us obtained under the present login; whether it is of use.
+
+        ``skew`` is how far AWS's clock was ahead of this machine's then: since the start nothing of it may have been
+        measured yet, and a clock that is behind must keep nothing alive.
+        """
+        now = max(self._api.server_time.now(), self._clock.now() + skew)
+        if role in self._entries or not credentials.obtained_at - CLOCK_MAY_STEP <= now < credentials.expires_at:
+            return False
+        entry = self._new_entry(role, credentials, self._tokens.epoch(role.session), now)
+        # Who asked for it last, and whether since it was obtained, is known only as of the last write.
+        entry.last_used_at, entry.is_asked_for = last_used_at, True
         self._entries[role] = entry
-        if last_used_at is not None:
-            self._handed_out[role] = credentials
+        self._handed_out[role] = credentials
         self._failures.pop(role, None)
         self.on_attention()
+        return True
 
     async def stop(self) -> None:
         """Ends every fetch."""
@@ -208,6 +220,8 @@ class RoleCredentialsCache:
     def _due_in(self, role: Role) -> float | None:
         """Seconds until the background fetch of a role in use; None for one that is to lapse, or that has no chance."""
         entry = self._valid_entry(role)
+        if not self._tokens.is_in_force(role.session):  # the section has been changed since
+            return None
         if entry is None or not entry.is_asked_for or self._fetches.has(role) or self._tokens.is_over(role.session):
             return None
         # Also when it has expired, in a suspend for example: it was in use, and will be again.
@@ -253,6 +267,13 @@ class RoleCredentialsCache:
             if restored is None or self._freshness(restored) is Freshness.EXPIRED:
                 raise
             return restored
+
+    async def _present_entry(self, role: Role) -> Entry:
+        for _ in range(CHANGES_OF_LOGIN):
+            entry = await self._entry(role)
+            if self._valid_entry(role) is entry:  # else a logout or another login came just now
+                return entry
+        raise Unavailable(f"the login to session {safe(role.session.label)} keeps changing")
 
     async def _better_or_same(self, role: Role) -> Entry:
         """Newer credentials if they come soon; else those at hand, unless they or their login ended meanwhile.
@@ -318,6 +339,7 @@ class RoleCredentialsCache:
         entry.last_used_at = self._clock.now()
         if not entry.is_asked_for:
             entry.is_asked_for = True
+            self.on_first_use(role, entry)
             self.on_attention()
         self._handed_out[role] = entry.credentials
         return entry.document
@@ -328,6 +350,9 @@ class RoleCredentialsCache:
             entry = await self._fetch_for_current_login(role)
         except CredhelperError as error:
             self._note_failure(role, error)
+            raise
+        except Exception:
+            self._note_failure(role, CredhelperError("a fault in the credhelper daemon; its log says more"))
             raise
         before = self._entries.get(role)
         entry.last_used_at = before.last_used_at if before else None
@@ -354,12 +379,12 @@ class RoleCredentialsCache:
                 continue
             self._tokens.look(session)
             if epoch == self._tokens.epoch(session):
-                return self._new_entry(role, credentials, epoch)
+                return self._new_entry(role, credentials, epoch, self._api.server_time.now())
             # A logout or another login came in between: what was fetched belongs to the one before.
         raise Unavailable(f"the login to session {safe(session.label)} keeps changing")
 
-    def _new_entry(self, role: Role, credentials: RoleCredentials, epoch: int) -> Entry:
-        left = credentials.expires_at - self._api.server_time.now()
+    def _new_entry(self, role: Role, credentials: RoleCredentials, epoch: int, now: datetime) -> Entry:
+        left = credentials.expires_at - now
         deadline = self._clock.boottime() + left.total_seconds()
         life = Life(credentials.expires_at, deadline, credentials.lifetime)
         return Entry(
@@ -375,8 +400,8 @@ class RoleCredentialsCache:
         started = self._clock.monotonic()
         try:
             return await self._call_once(role, access_token)
-        except Unavailable:
-            if self._clock.monotonic() - started > QUICK_FAILURE:
+        except Unavailable as error:
+            if error.retry_after is not None or self._clock.monotonic() - started > QUICK_FAILURE:
                 raise
         await asyncio.sleep(SECOND_TRY_PAUSE)
         return await self._call_once(role, access_token)

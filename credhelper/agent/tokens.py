@@ -12,7 +12,7 @@ import random
 import secrets
 import shlex
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +37,7 @@ PATIENCE = 2.0  # seconds a caller with a token that is still good waits for a b
 BEING_WRITTEN = 1.0  # seconds after which something that is no token counts as absent, unless it is torn
 TORN_RETRIES = 3
 TORN_PAUSE = 0.02  # seconds
+STOP_PATIENCE = 2.5  # seconds that a stop waits for refreshes: a refresh token that AWS has rotated must reach the disk
 TOLD_AGAIN = 1.0  # seconds for which callers of an expired session are told of the same failure
 LONGEST_TOLD_AGAIN = 30.0  # the same, where AWS asked for a pause
 LEAST_GAIN_PAUSE = 30.0  # seconds after a refresh that brought no longer life
@@ -82,13 +83,16 @@ class _Held:
     """Of the token of this login that we found first: what a daemon before us knew it by."""
     seen: private_files.Signature | None = None
     torn_since: float | None = None
+    has_warned: bool = False
     is_closed: bool = False
     """A logout is clearing the files: what is still in them no longer counts."""
     is_unsaved: bool = False
     """The token is only in memory: the disk refused it."""
     save_backoff: Backoff = field(default_factory=Backoff)
-    logged_out_access_token: str | None = field(default=None, repr=False)
-    """A token that stays logged out even where its file could not be removed."""
+    logged_out_access_tokens: set[str] = field(default_factory=set, repr=False)
+    """Tokens that stay logged out even where their file could not be removed."""
+    unsaved_over: private_files.Signature | None = None
+    """What was in the file's place when the disk refused ``token``, which is newer."""
     superseded_access_token: str | None = field(default=None, repr=False)
     """What the file still holds where ``token`` is newer but could not be written."""
     refused_access_token: str | None = field(default=None, repr=False)
@@ -163,6 +167,15 @@ class Tokens:
         if not held.is_closed:
             self._read(session, held, private_files.signature(self.cache.token_path(session)))
 
+    def take_up(self, session: SsoSession) -> None:
+        """A session of the configuration: it is kept alive before anybody asks."""
+        self._put_in_force(session)
+        self.look(session)
+
+    def is_in_force(self, session: SsoSession) -> bool:
+        """Whether this is what a session of its name means today."""
+        return self._sessions.get(session.cache_key) == session
+
     def epoch(self, session: SsoSession) -> int:
         """A number that changes whenever role credentials obtained before must no longer be used."""
         return self._of(session).epoch
@@ -216,7 +229,8 @@ class Tokens:
 
     def remembers(self, session: SsoSession, error: CredhelperError) -> bool:
         """Whether ``error`` is how the last refresh failed, which ``current`` raises from memory while that counts."""
-        return self._of(session).failure is error
+        held = self._of(session)
+        return held.failure is error and self._freshness(held) is Freshness.EXPIRED
 
     def describe(self, session: SsoSession) -> "TokenState":
         """The session's state for a person."""
@@ -228,6 +242,7 @@ class Tokens:
         is_refused = token.access_token == held.refused_access_token
         next_at = self._clock.now() + timedelta(seconds=max(0.0, self._due_in(held))) if can_refresh else None
         state = session_state(self._freshness(held), is_refused=is_refused, can_refresh=can_refresh)
+        next_at = None if state == "expired" else next_at
         return TokenState(state, token.expires_at, can_refresh and not is_refused, next_at, held.last_error)
 
     # -- using it -----------------------------------------------------------------------------------------------------
@@ -237,8 +252,8 @@ class Tokens:
 
         Raises LoginRequired, UpstreamError.
         """
+        held = self._put_in_force(session)
         token = await self._settled(session)
-        held = self._of(session)
         if token is None:
             raise self._why_none(session)
         for _ in range(REFRESH_TRIES):
@@ -266,7 +281,8 @@ class Tokens:
         Raises UpstreamError when whether it can be refreshed cannot be found out now.
         """
         held = self._of(session)
-        if self.look(session) == token and may_refresh and self._can_refresh(held):
+        is_worth_it = may_refresh and held.backoff.may_try(self._clock.monotonic())
+        if self.look(session) == token and is_worth_it and self._can_refresh(held):
             await asyncio.shield(self._start_refresh(session))
         if self.look(session) == token:
             if may_refresh and self._can_refresh(held) and held.failure is not None:
@@ -284,7 +300,7 @@ class Tokens:
 
     def adopt_login(self, session: SsoSession, token: Token, *, is_saved: bool = True) -> None:
         """Takes over the token of a login that has just been written to its file, or that the disk has refused."""
-        held = self._of(session)
+        held = self._put_in_force(session)
         if not is_saved:
             self.look_again(session)  # it replaces what the file holds now, and nobody may have looked for long
         on_file = held.superseded_access_token
@@ -292,11 +308,13 @@ class Tokens:
             on_file = held.token.access_token
         self._abandon(held)
         self._adopt(session, held, token)
-        held.is_closed, held.logged_out_access_token = False, None
+        held.is_closed = False
+        held.logged_out_access_tokens.clear()
         held.seen = NOT_SEEN
         if not is_saved:
             held.is_unsaved, held.superseded_access_token = True, on_file
-            held.seen, held.torn_since = private_files.signature(self.cache.token_path(session)), None
+            held.unsaved_over = private_files.signature(self.cache.token_path(session))
+            held.seen, held.torn_since = held.unsaved_over, None
             held.last_error = "the token is only in memory: it could not be written"
             held.save_backoff.failed(self._clock.monotonic(), self._rng)
 
@@ -307,16 +325,20 @@ class Tokens:
         """
         dropped = self.look(session)
         held = self._of(session)
+        ended = {dropped and dropped.access_token, held.superseded_access_token} - {None}
         self._abandon(held)
         self._adopt(session, held, None)
         held.is_closed = True
-        if dropped is not None:
-            held.logged_out_access_token = dropped.access_token
+        held.logged_out_access_tokens |= {token for token in ended if token}
         return dropped
 
-    def reopen(self, session: SsoSession) -> None:
-        """Ends a logout: from now on the file counts again, unless it still holds the token that was logged out."""
+    def reopen(self, session: SsoSession, ended: Iterable[str] = ()) -> None:
+        """Ends a logout: from now on the file counts again, unless it still holds a token that was logged out.
+
+        ``ended`` are access tokens that the logout has found besides those that were in memory.
+        """
         held = self._of(session)
+        held.logged_out_access_tokens.update(ended)
         held.is_closed, held.seen, held.torn_since = False, None, None
         self.look_again(session)
 
@@ -335,9 +357,8 @@ class Tokens:
             held.told_until = min(held.told_until, held.backoff.retry_at)
 
     async def stop(self) -> None:
-        """Ends every refresh."""
-        await self._refreshes.cancel_all()
-        await self._saves.cancel_all()
+        """Lets refreshes under way reach the disk, for a moment; then ends them."""
+        await asyncio.gather(self._refreshes.settle(STOP_PATIENCE), self._saves.settle(STOP_PATIENCE))
 
     def _run_due(self, session: SsoSession) -> Iterator[float]:
         held = self._of(session)
@@ -420,15 +441,19 @@ class Tokens:
 
     def _of(self, session: SsoSession) -> _Held:
         held = self._held.get(session.cache_key)
-        is_new = held is None
         if held is None:
             held = self._held[session.cache_key] = _Held()
-        if self._sessions.get(session.cache_key) != session:
-            # The section has been changed, or another file has one of the same name: what failed there may work here.
             self._sessions[session.cache_key] = session
-            _forget_failures(held)
-        if is_new:
             self.on_new_session(session)
+        return held
+
+    def _put_in_force(self, session: SsoSession) -> _Held:
+        """``_of`` for what a request or the configuration means by a session; what memory means may be out of date."""
+        held = self._of(session)
+        before = self._sessions[session.cache_key]
+        self._sessions[session.cache_key] = session
+        if (before.start_url, before.region) != (session.start_url, session.region):
+            _forget_failures(held)  # the section has been changed: what failed there may work here
         return held
 
     def _attend(self) -> None:
@@ -443,17 +468,22 @@ class Tokens:
         except UnusableTokenFile as error:
             return self._look_past_unusable_file(session, held, seen, error)
         held.seen, held.torn_since = seen, None
-        if found is not None and found.access_token == held.logged_out_access_token:
+        if found is not None and found.access_token in held.logged_out_access_tokens:
             found = None
         if held.is_unsaved and found is not None and found == held.token:  # our own write, though perhaps given up
             held.is_unsaved, held.superseded_access_token = False, None
-        if (None if found is None else found.access_token) == held.superseded_access_token and held.is_unsaved:
+        if held.is_unsaved and self._is_superseded(held, found, seen):
             found = held.token
         if found != held.token:
             # A refresh of ours may have written its token already without having reported it yet.
             is_ours = found is not None and held.refresh is not None and held.refresh.has_issued(found)
             self._adopt(session, held, found, same_sign_in=is_ours)
         return held.token
+
+    def _is_superseded(self, held: _Held, found: Token | None, seen: private_files.Signature | None) -> bool:
+        """Whether the file holds what our token was to replace, or what nobody could read then."""
+        on_file = None if found is None else found.access_token
+        return on_file == held.superseded_access_token or (seen is not None and seen == held.unsaved_over)
 
     def _adopt(self, session: SsoSession, held: _Held, token: Token | None, *, same_sign_in: bool = False) -> None:
         """Takes over ``token``. Only a renewal of the same sign-in lets earlier role credentials live on."""
@@ -472,7 +502,7 @@ class Tokens:
             held.epoch += 1
             held.sign_in = secrets.token_hex(8)
             held.first_token_hash = None if token is None else access_token_hash(token)
-        held.superseded_access_token, held.is_unsaved = None, False
+        held.superseded_access_token, held.is_unsaved, held.unsaved_over = None, False, None
         _forget_failures(held)
         self.on_change(session)
 
@@ -489,9 +519,14 @@ class Tokens:
         """
         now = self._clock.monotonic()
         if held.torn_since is None or seen != held.seen:
-            held.seen, held.torn_since = seen, now
+            held.seen, held.torn_since, held.has_warned = seen, now, False
+        has_lasted = now - held.torn_since >= BEING_WRITTEN
+        # Each write in place is torn for a moment; while there is something to go on with, that is worth no line.
+        is_worth_telling = has_lasted or not error.is_torn or held.token is None
+        if is_worth_telling and not held.has_warned:
+            held.has_warned = True
             log.warning("ignoring the token file %s: %s", self.cache.token_path(session), error)
-        is_absent = not (error.is_torn or held.is_unsaved) and now - held.torn_since >= BEING_WRITTEN
+        is_absent = has_lasted and not (error.is_torn or held.is_unsaved)
         if is_absent and held.token is not None:
             self._adopt(session, held, None)
         return held.token
@@ -549,25 +584,35 @@ class Tokens:
         abandoned = held.abandoned
         if known is None or known != held.token:  # a look at the file has found a newer one since
             return
+        if held.refresh is not None and held.refresh.is_under_way:  # given up on, but what it brings will be ours
+            self._note_failure(session, held, known, DeadlineExceeded("the refresh before is still under way"))
+            return
         on_file = held.superseded_access_token if held.is_unsaved else known.access_token
         refresh = Refresh(self._file(session, on_file, abandoned), self._api, known)
         held.refresh = refresh
         try:
             token = await self._workers.run(REFRESH_DEADLINE, refresh.run, lane="refresh " + session.cache_key)
-        except (CredhelperError, *_NOT_SAVED) as error:
+        except Exception as error:
+            if not isinstance(error, (CredhelperError, *_NOT_SAVED)):
+                log.exception("a fault while refreshing the token of session %s", safe(session.label))
             if not abandoned.is_set():
                 self._note_failure(session, held, known, error)
             return
         if abandoned.is_set():
             if refresh.issued is not None and self._of(session).token is None:  # logged out, not logged in anew
                 self.on_orphan(session, refresh.issued)
-            return
-        if token is None:
+        elif token is None:
             self.look_again(session)
-            return
+        else:
+            self._take_over(session, held, token, on_file, is_durable=refresh.is_durable)
+
+    def _take_over(
+        self, session: SsoSession, held: _Held, token: Token, on_file: str | None, *, is_durable: bool
+    ) -> None:
+        """What a refresh has brought."""
         if held.token != token:  # a look at the file may have been quicker
             self._adopt(session, held, token, same_sign_in=True)
-        if refresh.is_durable:
+        if is_durable:
             held.seen = NOT_SEEN
         else:
             held.is_unsaved, held.superseded_access_token = True, on_file
@@ -576,15 +621,16 @@ class Tokens:
         log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
     def _note_failure(self, session: SsoSession, held: _Held, known: Token, error: Exception) -> None:
-        log.warning("could not refresh the token of session %s: %s", safe(session.label), error)
-        held.last_error = str(error)
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        log.warning("could not refresh the token of session %s: %s", safe(session.label), why)
+        held.last_error = why
         if isinstance(error, Refused) and error.reason in OVER:
             held.refused_refresh_token = known.refresh_token
             self._tell_end(session, held)
         elif isinstance(error, UpstreamError):
             held.failure = error
         else:
-            held.failure = Unavailable(f"the token of session {safe(session.label)} could not be refreshed: {error}")
+            held.failure = Unavailable(f"the token of session {safe(session.label)} could not be refreshed: {why}")
         asked = asked_pause(error)
         now = self._clock.monotonic()
         held.backoff.failed(now, self._rng, retry_after=asked)

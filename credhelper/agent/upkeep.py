@@ -14,6 +14,7 @@ from credhelper.local.clock_changes import ClockWatch
 
 log = logging.getLogger(__name__)
 
+LEAST_BETWEEN_NETWORKS = 15.0  # seconds between two changes of the network that end all pauses
 LEAST_PAUSE = 0.05  # seconds: whatever goes wrong with a reckoning, it must not spin
 
 
@@ -32,6 +33,8 @@ class Upkeep:
 
     def __init__(self, parts: Iterable[SelfActing], clock: Clock) -> None:
         self._parts = list(parts)
+        self._clock = clock
+        self._not_before = 0.0
         self._clock_watch = ClockWatch(clock)
         self._attention = asyncio.Event()
         self.on_clock_jump: Callable[[], None] = lambda: None
@@ -42,6 +45,10 @@ class Upkeep:
 
     def network_changed(self) -> None:
         """What could not be reached may be reached now."""
+        now = self._clock.monotonic()
+        if now < self._not_before:  # starting a container changes addresses too
+            return
+        self._not_before = now + LEAST_BETWEEN_NETWORKS
         log.info("the network has changed; trying again what has failed")
         self._retry_now()
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from credhelper.domain import documents
@@ -25,12 +25,16 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A role's credentials, the id of the sign-in they came from, and when somebody last wanted them."""
+    """A role's credentials, the id of the sign-in they came from, and when somebody last wanted them.
+
+    ``skew``: how far AWS's clock was ahead of this machine's.
+    """
 
     role: Role
     credentials: RoleCredentials
     sign_in: str
     last_used_at: datetime | None
+    skew: timedelta = timedelta()
 
 
 def about_role(role: Role) -> str:
@@ -52,6 +56,7 @@ def kept_document(kept: Kept) -> bytes:
         "obtained_at": credentials.obtained_at.isoformat(),
         "sign_in": kept.sign_in,
         "last_used_at": kept.last_used_at.isoformat() if kept.last_used_at else None,
+        "skew": kept.skew.total_seconds(),
     }
     return json.dumps(document).encode()
 
@@ -71,6 +76,7 @@ def parse_kept(content: bytes) -> Kept:
         ),
         sign_in=_text(found, "sign_in"),
         last_used_at=None if used is None else _moment(used),
+        skew=_seconds(found.get("skew", 0.0)),
     )
 
 
@@ -116,6 +122,15 @@ def _text(document: Json, key: str) -> str:
     if not isinstance(value, str):
         raise MalformedDocument(f"no {key}")
     return value
+
+
+def _seconds(number: object) -> timedelta:
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise MalformedDocument("skew is no number")
+    try:
+        return timedelta(seconds=number)
+    except (ValueError, OverflowError):
+        raise MalformedDocument("skew is outside the calendar") from None
 
 
 def _moment(text: object) -> datetime:

@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 
 class UnusableTokenFile(Exception):
-    """Something is in the token's place that is no token; ``is_torn`` when somebody may be writing it just now."""
+    """Something is in the token's place that is no token.
+
+    ``is_torn``: somebody may be writing it just now, or it cannot be read just now; it says nothing of a logout.
+    """
 
     def __init__(self, message: str, *, is_torn: bool) -> None:
         super().__init__(message)
@@ -92,7 +95,7 @@ class TokenCache:
         try:
             content = private_files.read(self.token_path(session))
         except private_files.UnusableFile as error:
-            raise UnusableTokenFile(str(error), is_torn=False) from error
+            raise UnusableTokenFile(str(error), is_torn=error.may_pass) from error
         try:
             return None if content is None else documents.parse_token(content)
         except documents.MalformedDocument as error:

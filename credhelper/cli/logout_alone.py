@@ -10,11 +10,13 @@ from typing import Any
 from credhelper.agent import logout
 from credhelper.agent.logout import Outcome, Receipt, Sweep
 from credhelper.aws.identity_center import IdentityCenter
+from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.cli import callers_files
 from credhelper.domain.errors import ConfigError
-from credhelper.local import places, process, settings
+from credhelper.local import places, process, sealed_files, settings
 from credhelper.local.clock import SystemClock
 from credhelper.local.keychain import Keychain, KeychainUnavailable, key_name
+from credhelper.local.sealed_files import KeyBox
 from credhelper.local.settings import Settings
 from credhelper.local.workers import DeadlineExceeded, Workers
 
@@ -31,7 +33,8 @@ def log_out(fields: dict[str, str]) -> dict[str, Any]:
     configuration = callers_files.load() if fields else callers_files.load_what_can_be()[0]
     home, state = callers_files.home(), places.state_directory(places.environment())
     vault = places.vault_directory(state)
-    sweep = Sweep(home, configuration, lambda key: places.refresh_lock(state, key), vault=vault)
+    sealed_tokens = _sealed_tokens(home, vault)
+    sweep = Sweep(home, configuration, lambda key: places.refresh_lock(state, key), vault=vault, cache=sealed_tokens)
     if "sso_session" in fields:
         receipt = sweep.one(configuration.sso_session(fields["sso_session"]))
     elif "profile" in fields:
@@ -40,6 +43,27 @@ def log_out(fields: dict[str, str]) -> dict[str, Any]:
         receipt = sweep.everything()
     asyncio.run(_finish(receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
     return receipt.document()
+
+
+def _sealed_tokens(home: Path, vault: Path) -> SealedTokenCache | None:
+    """With token_store = "keyring": what is read to end the sign-ins, as far as the keyring opens."""
+    chosen = _settings()
+    if chosen.token_store != "keyring" or not _has_files(vault):  # noqa: S105  # a choice, no secret
+        return None
+    box = KeyBox()
+    try:
+        box.key = Keychain(chosen.vault_backend, seconds=KEYRING_DEADLINE).key(key_name(home))
+    except KeychainUnavailable as error:
+        log.debug("sealed tokens are removed unread: %s", error)
+    return SealedTokenCache(vault, box)
+
+
+def _has_files(vault: Path) -> bool:
+    try:
+        return bool(sealed_files.all_files(vault))
+    except OSError as error:  # the sweep says so
+        log.debug("the vault %s cannot be listed: %s", vault, error)
+        return False
 
 
 def _is_key_useless(receipt: Receipt, vault: Path, fields: dict[str, str]) -> bool:

@@ -13,8 +13,9 @@ import os
 import stat
 import sys
 import threading
+import weakref
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,9 @@ logging.getLogger("watchdog").addHandler(logging.NullHandler())  # it would prin
 
 FAREWELL = 5.0  # seconds for the threads to end
 
-_FLOOD = 4096  # events after which some may have been lost: watchdog tells nobody, and the kernel keeps 16,384
+_FLOOD = 4096  # events after which some may have been lost, where nobody says so
+
+_OVERFLOW = 0x4000  # linux/inotify.h
 
 _EVENTS: list[type[events.FileSystemEvent]] = [
     events.FileCreatedEvent,
@@ -43,8 +46,6 @@ _EVENTS: list[type[events.FileSystemEvent]] = [
     getattr(events, "FileAttribEvent", events.FileModifiedEvent),  # from watchdog 7 on an event of its own
 ]
 """With these the kernel is not even asked to tell of files that are opened and read, by ourselves for example."""
-
-# fmt: off
 
 
 class _Hints(events.FileSystemEventHandler):
@@ -71,6 +72,12 @@ class _Hints(events.FileSystemEventHandler):
             lost = self._directories if self._is_flooded else self._lost
             self._lost, self._is_flooded = set(), False
             return lost
+
+    def flooded(self) -> None:
+        """Events have been lost, nobody knows of what: no directory can be trusted any more."""
+        with self._lock:
+            self._is_flooded = True
+        self._hint(())
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
         """Does all there is to do about an event."""
@@ -104,6 +111,7 @@ class FileEvents:
         self._armed: dict[str, _Arm] = {}
         self._refused: dict[str, Exception] = {}
         _hold_no_moves_back()
+        _overflows.tell(self._hints)
 
     @property
     def is_complete(self) -> bool:
@@ -236,3 +244,48 @@ def _hold_no_moves_back() -> None:
         with contextlib.suppress(ImportError, AttributeError):  # another version: then it waits
             holder = getattr(importlib.import_module(f"watchdog.observers.{module}"), name)
             holder.delay = 0.0
+
+
+class _Overflows:
+    """Hears the kernel say that it had to lose events; watchdog keeps that to itself.
+
+    The number of events that it hands on tells nothing: from 7.1 on it then throws away those that it has read and not
+    handed on yet, and those that nobody wants were never handed on. So it is heard where what was read is taken apart.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._listeners: weakref.WeakSet[_Hints] = weakref.WeakSet()
+        self._is_listening = False
+
+    def tell(self, hints: _Hints) -> None:
+        """From now on ``hints`` is told of each overflow, of its own queue or of another's."""
+        with self._lock:
+            self._listeners.add(hints)
+            if not self._is_listening and sys.platform == "linux":
+                self._is_listening = True
+                with contextlib.suppress(ImportError, AttributeError):  # another version: then events are counted
+                    self._listen()
+
+    def _listen(self) -> None:
+        library = importlib.import_module("watchdog.observers.inotify_c")
+        reader = getattr(library, "InotifyFD", None) or library.Inotify  # watchdog 7, and 6
+        take_apart = reader._parse_event_buffer
+
+        def hear(event_buffer: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+            for event in take_apart(event_buffer):
+                if event[1] & _OVERFLOW:
+                    self._heard()
+                yield event
+
+        reader._parse_event_buffer = staticmethod(hear)
+
+    def _heard(self) -> None:
+        with self._lock:
+            listeners = list(self._listeners)
+        log.info("file events were lost; looking again")
+        for hints in listeners:
+            hints.flooded()
+
+
+_overflows = _Overflows()

@@ -47,7 +47,7 @@ def locked(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]
         give_up = time.monotonic() + seconds
         while not try_lock(descriptor):
             if time.monotonic() >= give_up:
-                raise LockBusy(path.name)
+                raise LockBusy(f"another process has held the lock {path} for {seconds:g} s")
             select.select([], [], [], pause)  # time.sleep() fails in a process whose clock is being moved
         yield
     finally:

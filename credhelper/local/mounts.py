@@ -19,7 +19,6 @@ _NO_EVENTS = (
     "afs",
     "autofs",
 )
-# fmt: on
 """How the types of file systems begin that others change unseen by this kernel."""
 
 

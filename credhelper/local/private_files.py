@@ -24,7 +24,15 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 class UnusableFile(Exception):
-    """Something lies at the path that cannot be used; the message says what, without the path."""
+    """Something lies at the path that cannot be used; the message says what, without the path.
+
+    ``may_pass``: the system could not read it now (no descriptor left, a sick disk); of what lies there nothing is
+    known.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +65,7 @@ def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> by
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UnusableFile(_why_not_opened(error)) from error
+        raise UnusableFile(_why_not_opened(error), may_pass=error.errno != errno.ELOOP) from error
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -68,7 +76,7 @@ def read(path: Path, *, largest: int = LARGEST, follow_link: bool = False) -> by
             raise UnusableFile(f"larger than {largest // 1024} KiB")
         return _read_at_most(descriptor, largest)
     except OSError as error:
-        raise UnusableFile(error.strerror or "unreadable") from error
+        raise UnusableFile(error.strerror or "unreadable", may_pass=True) from error
     finally:
         _let_go(descriptor)
 

@@ -60,5 +60,8 @@ class Workers:
             except RuntimeError:
                 return  # the loop has closed: nobody waits any more
 
-        threading.Thread(target=body, name=f"credhelper-{self._kind}", daemon=True).start()
+        try:
+            threading.Thread(target=body, name=f"credhelper-{self._kind}", daemon=True).start()
+        except RuntimeError as error:  # the limit of processes and threads is reached
+            raise DeadlineExceeded("no thread for it: the system's limit is reached") from error
         return outcome

@@ -633,14 +633,18 @@ async def test_whatever_else_is_in_the_tokens_place_is_replaced(world: World, ki
     assert target.read_text() == "precious"
 
 
-async def test_a_refresh_that_holds_the_lock_for_too_long_is_told(
+async def test_a_refresh_that_holds_the_lock_for_too_long_costs_no_login(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login_module, "LOCK_PATIENCE", 0.02)
     approve_at(world, 1)
     with file_lock.locked(world.lock_path("corp"), seconds=1):
-        error, _ = await error_of(begin(world, Flow.DEVICE_CODE))
-    assert "another process" in error.message
+        events = [event["event"] for event in await rest(begin(world, Flow.DEVICE_CODE).follow())]
+        assert events == ["device_authorization", "warning", "logged_in"]
+        assert not world.token_path().exists()
+        assert await world.get()
+    await world.live(seconds=10)
+    assert world.token() == await world.agent.tokens.current(world.corp)
 
 
 async def test_the_token_is_durable_before_anybody_is_told(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

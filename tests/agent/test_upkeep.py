@@ -1,6 +1,7 @@
 """What happens before anybody asks: refreshes, fetches, and looking again after a suspend or a clock that was set."""
 
 import asyncio
+import errno
 import logging
 import threading
 from dataclasses import replace
@@ -380,3 +381,105 @@ async def test_what_aws_issues_during_a_logout_is_ended_too(world: World, monkey
     await world.live(seconds=10)
     assert world.sandbox.calls["Logout"] == ended + 1
     assert not world.token_path().exists()
+
+
+async def test_a_stop_lets_a_refresh_reach_the_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.log_in()
+    take_up(world)
+    refresh, has_issued, may_answer = world.api.refresh_token, threading.Event(), threading.Event()
+
+    def answering_late(session: SsoSession, token: Token) -> IssuedToken:
+        issued = refresh(session, token)
+        has_issued.set()
+        assert may_answer.wait(30)
+        return issued
+
+    monkeypatch.setattr(world.api, "refresh_token", answering_late)
+    before = world.token()
+    world.clock.advance(minutes=45)
+    world.agent.upkeep.run_due()
+    await until(has_issued.is_set)
+    stopping = asyncio.ensure_future(world.agent.stop())
+    await asyncio.sleep(0)
+    may_answer.set()
+    await stopping
+    assert world.token().refresh_token != before.refresh_token
+
+
+async def test_lack_of_descriptors_is_no_logout(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.log_in()
+    first = await world.get()
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    world.token_path().touch()
+    with monkeypatch.context() as patch:
+        patch.setattr("credhelper.local.private_files.os.open", refuse)
+        for _ in range(3):
+            assert await world.get() == first
+            world.clock.advance(minutes=1)
+    assert await world.get() == first
+    assert world.fetches() == 1
+
+
+async def test_a_token_older_than_the_one_in_memory_is_logged_out_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk took neither the newer token nor, later, the deletion of the older one."""
+    world.log_in()
+    take_up(world)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(private_files, "write", refuse)
+    monkeypatch.setattr(private_files, "remove", refuse)
+    await world.live(minutes=45)
+    assert await world.get()
+    receipt = await world.agent.logout(world.everything())
+    assert receipt["sessions"][0]["token"] == "kept"
+    await failing(world.get(), LoginRequired)
+    assert world.agent.tokens.describe(world.corp).state == "logged_out"
+
+
+async def test_a_fault_of_our_own_is_told_and_does_not_spin(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.log_in()
+    take_up(world)
+    tries = []
+
+    def broken(*_: object) -> IssuedToken:
+        tries.append(1)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(world.api, "refresh_token", broken)
+    await world.live(minutes=45)
+    assert 1 <= len(tries) <= 16
+    assert "a fault while refreshing" in caplog.text
+
+
+async def test_two_sections_of_one_name_do_not_annul_the_pauses(world: World) -> None:
+    world.log_in()
+    take_up(world)
+    await world.get()
+    other = replace(world.corp, scopes=("sso:account:access", "other"))
+    world.sandbox.fail(REFRESH, SERVER_ERROR, times=None)
+    world.clock.advance(hours=2)
+    for _ in range(20):
+        for session in (world.corp, other):
+            await failing(world.agent.tokens.current(session), Unavailable)
+    assert world.refreshes() == 1
+
+
+async def test_a_network_that_changes_all_the_time_ends_the_pauses_now_and_then(world: World) -> None:
+    world.log_in()
+    take_up(world)
+    world.sandbox.fail(REFRESH, SERVER_ERROR, times=None)
+    await world.live(minutes=50)
+    count = world.refreshes()
+    for _ in range(60):
+        world.agent.upkeep.network_changed()
+        await world.live(seconds=1)
+    assert world.refreshes() - count <= 20

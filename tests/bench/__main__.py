@@ -4,12 +4,15 @@ counted (errors, calls to AWS) must be right, or the exit status is 1.
 
 import argparse
 import asyncio
+import contextlib
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +21,8 @@ from credhelper import client
 from credhelper.local import installation
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
+from tests import keyring_desk, vitals
+from tests.bench import changes
 from tests.machine import Machine
 
 
@@ -29,10 +34,16 @@ class Sizes:
     parallel: int
     connections: int
     starts: int
+    changes: int
+    logouts: int
+    idle: float
+    """Seconds."""
 
 
-FULL = Sizes(runs=50, parallel=50, connections=1000, starts=10)
-SMOKE = Sizes(runs=5, parallel=5, connections=100, starts=2)
+FULL = Sizes(runs=50, parallel=50, connections=1000, starts=10, changes=200, logouts=50, idle=60)
+SMOKE = Sizes(runs=5, parallel=5, connections=100, starts=2, changes=5, logouts=3, idle=5)
+
+SETTLED = 1.0  # seconds without a wake-up after which what a start or a request leads to is over
 
 
 def main() -> int:
@@ -42,13 +53,20 @@ def main() -> int:
     sizes = SMOKE if parser.parse_args().smoke else FULL
     print(f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}\n")
     print("| what | figure |\n|---|---|")
-    with Sandbox(lifetimes=Lifetimes(interval=0)) as sandbox, Machine(sandbox) as machine:
+    with (
+        vitals.quiet_place(),
+        Sandbox(lifetimes=Lifetimes(interval=0)) as sandbox,
+        Machine(sandbox) as machine,
+        keyring(machine) as vault,
+    ):
         for what, figure in (
             ("daemon: start to its first answer, median", starts(machine, sizes.starts)),
-            ("daemon: memory when idle after its start", memory(machine)),
+            (f"daemon: memory when idle after its start, files watched, {vault}", memory(machine)),
             *one_client(machine, sizes.runs),
+            wake_ups(machine, sizes.idle),
             many_clients(machine, sizes.parallel),
             at_once(machine, sandbox, sizes.connections),
+            *changes.figures(machine, sandbox, sizes.changes, sizes.logouts),
             ("daemon: memory after all of this", memory(machine)),
         ):
             print(f"| {what} | {figure} |", flush=True)
@@ -80,11 +98,44 @@ def starts(machine: Machine, count: int) -> str:
     return f"{_ms(statistics.median(took))}"
 
 
+@contextlib.contextmanager
+def keyring(machine: Machine) -> Iterator[str]:
+    """Inside, the machine has a keyring of its own that is open, where the programs for it are installed; says so."""
+    if any(shutil.which(program) is None for program in keyring_desk.PROGRAMS):
+        yield "without a keyring"
+        return
+    with keyring_desk.KeyringDesk(machine.root / "desk") as desk:
+        machine.environment["DBUS_SESSION_BUS_ADDRESS"] = desk.environment["DBUS_SESSION_BUS_ADDRESS"]
+        try:
+            yield "vault open"
+        finally:
+            machine.run("daemon", "stop")
+
+
 def memory(machine: Machine) -> str:
-    """Resident memory, as the kernel counts it."""
-    status = Path(f"/proc/{machine.daemon_pid()}/status").read_text(encoding="ascii")
-    resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:"))
-    return f"{int(resident) / 1024:.0f} MiB"
+    """Resident memory, as the kernel counts it, once the daemon rests."""
+    pid = machine.daemon_pid()
+    settle(pid)
+    return f"{vitals.resident(pid) / 1024:.0f} MiB"
+
+
+def wake_ups(machine: Machine, seconds: float) -> tuple[str, str]:
+    """How often any thread of a daemon with a session and a role to keep alive wakes while nobody wants anything."""
+    pid = machine.daemon_pid()
+    settle(pid)
+    before = vitals.wake_ups(pid)
+    time.sleep(seconds)
+    count = vitals.wake_ups(pid) - before
+    return f"daemon: wake-ups a minute when idle, all threads, in {seconds:g} s", f"{count * 60 / seconds:.0f}"
+
+
+def settle(pid: int) -> None:
+    """Returns once the daemon has slept for a second."""
+    while True:
+        before = vitals.wake_ups(pid)
+        time.sleep(SETTLED)
+        if vitals.wake_ups(pid) == before:
+            return
 
 
 def one_client(machine: Machine, runs: int) -> list[tuple[str, str]]:
