@@ -487,7 +487,6 @@ class Tokens:
 
     def _adopt(self, session: SsoSession, held: _Held, token: Token | None, *, same_sign_in: bool = False) -> None:
         """Takes over ``token``. Only a renewal of the same sign-in lets earlier role credentials live on."""
-        before = held.life
         held.token, held.life = token, None
         held.version += 1
         held.no_gain_until = 0.0
@@ -495,9 +494,6 @@ class Tokens:
             now, boottime = self._clock.now(), self._clock.boottime()
             held.life = Life.beginning(token.expires_at, now=now, boottime=boottime)
             held.put_off = held.life.window * (JITTER * self._rng.random())
-            if same_sign_in and before is not None and held.life.deadline < before.deadline + LEAST_GAIN:
-                half = held.life.left(now, boottime).total_seconds() / 2
-                held.no_gain_until = boottime + max(half, LEAST_GAIN_PAUSE)
         if not same_sign_in:
             held.epoch += 1
             held.sign_in = secrets.token_hex(8)
@@ -572,7 +568,7 @@ class Tokens:
         boottime = self._clock.boottime()
         if boottime >= held.no_gain_until or held.life is None:
             return False
-        return held.life.deadline <= boottime or self._freshness(held) is not Freshness.EXPIRED
+        return held.life.deadline < boottime + LEAST_GAIN or self._freshness(held) is not Freshness.EXPIRED
 
     def _start_refresh(self, session: SsoSession) -> asyncio.Task[None]:
         known = self._of(session).token
@@ -581,7 +577,7 @@ class Tokens:
     async def _refresh(self, session: SsoSession, known: Token | None) -> None:
         """One refresh, its outcome noted in the session's state. Never raises for a failure of AWS or the disk."""
         held = self._of(session)
-        abandoned = held.abandoned
+        abandoned, before = held.abandoned, held.life
         if known is None or known != held.token:  # a look at the file has found a newer one since
             return
         if held.refresh is not None and held.refresh.is_under_way:  # given up on, but what it brings will be ours
@@ -604,21 +600,21 @@ class Tokens:
         elif token is None:
             self.look_again(session)
         else:
-            self._take_over(session, held, token, on_file, is_durable=refresh.is_durable)
+            if held.token != token:  # a look at the file may have been quicker
+                self._adopt(session, held, token, same_sign_in=True)
+            self._note_refreshed(held, before, on_file, is_durable=refresh.is_durable)
+            log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
-    def _take_over(
-        self, session: SsoSession, held: _Held, token: Token, on_file: str | None, *, is_durable: bool
-    ) -> None:
-        """What a refresh has brought."""
-        if held.token != token:  # a look at the file may have been quicker
-            self._adopt(session, held, token, same_sign_in=True)
+    def _note_refreshed(self, held: _Held, before: Life | None, on_file: str | None, *, is_durable: bool) -> None:
+        if before is not None and held.life is not None and held.life.deadline < before.deadline + LEAST_GAIN:
+            half = self._left(held).total_seconds() / 2
+            held.no_gain_until = self._clock.boottime() + max(half, LEAST_GAIN_PAUSE)
         if is_durable:
             held.seen = NOT_SEEN
         else:
             held.is_unsaved, held.superseded_access_token = True, on_file
             held.last_error = "the token is only in memory: it could not be written"
             held.save_backoff.failed(self._clock.monotonic(), self._rng)
-        log.info("refreshed the token of session %s, good until %s", safe(session.label), token.expires_at)
 
     def _note_failure(self, session: SsoSession, held: _Held, known: Token, error: Exception) -> None:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
