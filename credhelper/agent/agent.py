@@ -50,7 +50,6 @@ KEYRING_PATIENCE = 3.0  # seconds; an open keyring takes one on a busy machine, 
 REVOKE_DEADLINE = 5.0
 SWEEP_DEADLINE = 8.0
 STOP_PATIENCE = 2.0  # seconds that a stop waits for logouts under way
-MOST_CONFIGURATIONS = 32  # how many pairs of files are remembered
 
 Json = dict[str, Any]
 Fields = Mapping[str, str]
@@ -304,16 +303,14 @@ class Agent:
         return {"status": found, "chosen": chosen, "mistakes": list(dict.fromkeys(mistakes))}
 
     async def stop(self) -> None:
-        """Ends everything under way."""
+        """Ends everything under way, within some 4 s: what must reach the disk may."""
         await self.logins.stop()
-        if ending := self._logouts | self._behind_backs:
-            await asyncio.wait(ending, timeout=STOP_PATIENCE)
-        await self.roles.stop()
-        await self.tokens.stop()
-        await self.revocations.stop()
+        await asyncio.gather(self._end_logouts(), self.roles.stop(), self.tokens.stop(), self.revocations.stop())
         await self.vault.stop()
 
-    # -- what a request chooses -------------------------------------------------------------------------------------
+    async def _end_logouts(self) -> None:
+        if ending := self._logouts | self._behind_backs:
+            await asyncio.wait(ending, timeout=STOP_PATIENCE)
 
     # -- parts of the verbs -----------------------------------------------------------------------------------------
 

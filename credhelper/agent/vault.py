@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 GRACE = 1.0  # seconds on top of the keychain's own deadline, which is the one that should strike
 PAUSE = 600.0  # seconds before a keyring that failed is asked again: on a desktop, each time a person may be prompted
 DISK_SECONDS = 10.0  # for one file, or for reading them all
-STOP_SECONDS = 2.0  # for what is being written when the daemon ends
+STOP_SECONDS = 1.0  # for what is being written when the daemon ends
 
 NOT_ASKED = "the keyring has not answered yet"
 SWITCHED_OFF = "switched off in credhelper's configuration"

@@ -28,7 +28,7 @@ from credhelper.domain.text import safe
 log = logging.getLogger(__name__)
 logging.getLogger("watchdog").addHandler(logging.NullHandler())  # it would print its complaints on stderr
 
-FAREWELL = 5.0  # seconds for the threads to end
+FAREWELL = 0.5  # seconds for the threads to end
 
 _FLOOD = 4096  # events after which some may have been lost, where nobody says so
 
