@@ -29,7 +29,8 @@ T = TypeVar("T")
 ACCESS_TOKEN = timedelta(hours=1)
 REGISTRATION = timedelta(days=12)
 """90 days in truth; a month of simulation shall see some of them end."""
-DEVICE_CODE = timedelta(minutes=10)
+DEVICE_CODE = timedelta(minutes=2)
+"""10 minutes in truth; a person here is quick, and a poll every 5 s costs."""
 POLLING_INTERVAL = 5.0  # seconds
 CALL_DEADLINE = 7.0  # seconds; the real API object gives up a call that hangs
 REVOKE_DEADLINE = 3.0

@@ -40,7 +40,7 @@ LAB = SsoSession("lab", "https://lab.awsapps.com/start", "eu-west-1", ("sso:acco
 LEGACY = SsoSession(None, "https://old.awsapps.com/start", "us-east-1")
 SESSIONS = (CORP, LAB, LEGACY)
 ROLES = {
-    **{f"corp{number:02}": Role(CORP, ACCOUNT, f"Corp{number:02}") for number in range(12)},
+    **{f"corp{number:02}": Role(CORP, ACCOUNT, f"Corp{number:02}") for number in range(14)},
     "short": Role(CORP, ACCOUNT, "Short"),
     "long": Role(LAB, ACCOUNT, "Long"),
     "lab": Role(LAB, ACCOUNT, "Lab"),
@@ -335,6 +335,7 @@ class Machine:
     def check(self) -> None:
         """Holds everything against the rules. Raises AssertionError with what has happened before."""
         self.rules.look()
+        self.rules.check_that_all_is_kept_alive()
         for task in [task for task in self._tasks if task.done()]:
             self._tasks.discard(task)
             task.result()
