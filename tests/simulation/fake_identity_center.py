@@ -67,17 +67,19 @@ class SignIn:
         return not self.is_ended and self.ends_at - now >= timedelta(seconds=1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class AccessToken:
     """An access token that was issued; both times are true ones."""
 
     sign_in: SignIn
     issued_at: datetime
     expires_at: datetime
+    is_withdrawn: bool = False
+    """Whether the portal refuses it, though its login goes on."""
 
     def is_good(self, now: datetime) -> bool:
         """Whether the portal accepts it."""
-        return now < self.expires_at and self.sign_in.goes_on(now)
+        return now < self.expires_at and self.sign_in.goes_on(now) and not self.is_withdrawn
 
 
 @dataclass(frozen=True, slots=True)

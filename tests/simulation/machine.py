@@ -20,6 +20,7 @@ import pytest
 
 from credhelper.agent import agent as agent_module
 from credhelper.agent import logout as logout_module
+from credhelper.agent import revocations as revocations_module
 from credhelper.agent.agent import Agent
 from credhelper.agent.login import Login
 from credhelper.domain.errors import CredhelperError, Refused
@@ -162,6 +163,7 @@ class Machine:
         self._patch.setattr(file_lock, "select", modules)
         self._patch.setattr(file_lock, "time", modules)
         self._patch.setattr(logout_module, "time", modules)
+        self._patch.setattr(revocations_module, "threading", modules)
         logger = logging.getLogger("credhelper")
         self._patch.setattr(logger, "propagate", False)
         self._patch.setattr(logger, "level", logging.ERROR)
@@ -318,6 +320,13 @@ class Machine:
         sign_in = self.rules.sign_in(session)
         if sign_in is not None:
             sign_in.is_ended = True
+
+    @event
+    def withdraw_access_token(self, session: SsoSession) -> None:
+        """The portal no longer accepts the access token, but the login can be refreshed."""
+        token = self.rules.token(session)
+        if token is not None:
+            self.aws.access_tokens[token["accessToken"]].is_withdrawn = True
 
     @event
     def assign(self, profile: str, *, is_assigned: bool) -> None:

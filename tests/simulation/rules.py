@@ -84,7 +84,8 @@ class _Failures:
     def add(self, now: float, call: Call, *, begun_anew: float) -> None:
         """One more; the first one since ``begun_anew``, or with another token, is the first of a row."""
         goes_on = self.last > begun_anew and self.access_token == call.access_token
-        self.number = self.number + 1 if goes_on else 1
+        has_begun_before = call.started <= begun_anew  # perhaps it has been given up, and counted, before that
+        self.number = 0 if has_begun_before else self.number + 1 if goes_on else 1
         self.last, self.access_token = now, call.access_token
 
 
@@ -569,7 +570,7 @@ class Rules:
         self._keep_rate(call, of_role)
         if before is None or before.ended is None or before.error is None:
             return
-        if before.access_token != call.access_token:  # it was about another token
+        if before.access_token != call.access_token or not before.is_certain:  # about another token, or given up
             return
         is_asked_for = of_role.in_flight > 0 or of_role.asked_at >= before.ended
         if isinstance(before.error, RoleNotAssigned):
@@ -589,9 +590,7 @@ class Rules:
         """Ten a second that nobody has asked for; those that have waited for a refresh begin together."""
         if of_role.in_flight > 0 or of_role.asked_at >= call.started - 1.0:
             return
-        refresh, waited = self._sessions[call.session_key].refresh, 0.0
-        if refresh is not None and (refresh.ended is None or refresh.ended >= call.started - 1.0):
-            waited = min(call.started - refresh.started, ANSWER)
+        waited = max(self._has_waited(at, call.started) for at in self._sessions.values())
         self._background = [start for start in self._background if start > call.started - 0.9]
         self._background.append(call.started)
         found = len(self._background)
@@ -599,6 +598,13 @@ class Rules:
         self._must(
             found <= allowed, f"{found} fetches at once that nobody has asked for, after a wait of {waited:.1f} s"
         )
+
+    def _has_waited(self, at: _Session, now: float) -> float:
+        """Seconds for which everything that needs the session's token may have waited for its refresh."""
+        refresh = at.refresh
+        if refresh is None or (refresh.ended is not None and refresh.ended < now - 1.0):
+            return 0.0
+        return min(now - refresh.started, ANSWER)
 
     def _fetched(self, call: Call) -> None:
         assert call.role is not None
@@ -688,7 +694,7 @@ class Rules:
     def _ending(self, at: _Session) -> _Ending | None:
         """What a logout can do for the present login at AWS."""
         token = self._token(at)
-        if token is None or _kind(_content(at.path)) == "garbage":
+        if token is None or at.was_garbage:
             return None
         ending = _Ending(self._sign_in_of(token), token, self._clock.monotonic())
         return ending if self._can_be_ended(ending) else None
@@ -713,7 +719,8 @@ class Rules:
         lifetime = access.expires_at - max(access.issued_at, at.seen_at)
         is_alive = access.expires_at - now > min(WINDOW, lifetime / 2) * KEPT_ALIVE
         is_last = access.expires_at >= access.sign_in.ends_at - SLACK
-        can_be_better = self._can_be_renewed(token, access.sign_in) and not is_last
+        is_misdated = self._clock_was_wrong_at >= access.issued_at
+        can_be_better = self._can_be_renewed(token, access.sign_in) and not (is_last or is_misdated)
         self._must(is_alive or not can_be_better, f"{key}: only {access.expires_at - now} left, and nobody renews it")
 
     def _check_that_role_is_kept_alive(self, role: Role, now: datetime) -> None:

@@ -21,6 +21,7 @@ from tests.clocks import HandClock
 T = TypeVar("T")
 
 LONGEST_START = 0.002  # seconds from the moment in which a thread is started to the one in which it runs
+LOCK_POLL = 0.01  # seconds
 _OURS = "credhelper-simulated"
 
 
@@ -165,8 +166,24 @@ class _Selector(selectors.DefaultSelector):
         return ready
 
 
+class SimulatedLock:
+    """``threading.Lock`` for threads of which only one runs at a time: whoever waits for it, sleeps."""
+
+    def __init__(self, time: SimulatedTime) -> None:
+        self._time = time
+        self._is_held = False
+
+    def __enter__(self) -> None:
+        while self._is_held:
+            self._time.sleep(LOCK_POLL)
+        self._is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self._is_held = False
+
+
 class SimulatedModules:
-    """Stands for the modules ``time`` and ``select`` in a module that waits by them."""
+    """Stands for the modules ``time``, ``select`` and ``threading`` in a module that waits by them."""
 
     def __init__(self, time: SimulatedTime) -> None:
         self._time = time
@@ -174,6 +191,10 @@ class SimulatedModules:
     def monotonic(self) -> float:
         """``time.monotonic``."""
         return self._time.clock.monotonic()
+
+    def Lock(self) -> SimulatedLock:  # noqa: N802  # its name in threading
+        """``threading.Lock``."""
+        return SimulatedLock(self._time)
 
     def select(self, _: list[Any], __: list[Any], ___: list[Any], timeout: float) -> None:
         """``select.select`` where it is used as a pause."""

@@ -137,6 +137,10 @@ class Story(RuleBasedStateMachine):
     def revoke_at_aws(self, session: SsoSession) -> None:
         self.machine.revoke_at_aws(session)
 
+    @rule(session=sessions)
+    def withdraw_access_token(self, session: SsoSession) -> None:
+        self.machine.withdraw_access_token(session)
+
     @rule(profile=profiles, is_assigned=st.booleans())
     def assign(self, profile: str, *, is_assigned: bool) -> None:
         self.machine.assign(profile, is_assigned=is_assigned)
@@ -198,6 +202,13 @@ def night(machine: Machine, chance: Chance) -> None:
     machine.ask_for_all()
 
 
+def lunch(machine: Machine, chance: Chance) -> None:
+    """Everything is in use, and when the machine wakes, everything is due."""
+    machine.ask_for_all()
+    machine.suspend(chance.uniform(2500, 3300), told_after=chance.choice(TOLD_AFTER))
+    machine.live(60)
+
+
 def outage(machine: Machine, chance: Chance) -> None:
     machine.change_weather(chance.choice(list(Weather)), chance.choice(RETRY_AFTER), is_told=chance.random() < 0.2)
 
@@ -235,6 +246,7 @@ HAPPENINGS = [
     often(0.5, lambda machine, chance: machine.spoil_the_file(chance.choice(SESSIONS), chance.choice(SPOILT))),
     often(1, lambda machine, chance: machine.live(chance.uniform(600, 8000))),
     often(0.5, night),
+    often(0.3, lunch),
     often(1, lambda machine, chance: machine.suspend(chance.uniform(1, 3000), told_after=chance.choice(TOLD_AFTER))),
     often(0.4, wrong_clock),
     often(1, lambda machine, chance: machine.set_clock(0.0, told_after=chance.choice(TOLD_AFTER))),
@@ -245,6 +257,7 @@ HAPPENINGS = [
     often(2, outage),
     often(5, lambda machine, chance: machine.change_weather(Weather.FINE, None, is_told=chance.random() < 0.5)),
     often(0.5, lambda machine, chance: machine.revoke_at_aws(chance.choice(SESSIONS))),
+    often(0.5, lambda machine, chance: machine.withdraw_access_token(chance.choice(SESSIONS))),
     often(0.5, lambda machine, chance: machine.assign(chance.choice(PROFILES), is_assigned=False)),
     often(1, lambda machine, chance: machine.assign(chance.choice(PROFILES), is_assigned=True)),
     often(0.2, other_rules),
