@@ -10,6 +10,7 @@ import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ class Settings:
     """"shared": ``~/.aws/sso/cache``, with the AWS CLI. "keyring": sealed files that only credhelper reads."""
     vault_backend: str = "auto"
     """Which keyring holds the key that seals files: "auto", "secret-service", "kwallet", "macos"; "off": none."""
+    log_level: str = "info"
+    """The least that is logged: "debug", "info", "warning", "error"."""
+    log_format: str = "text"
+    """"text": lines for a person or a journal. "json": one object a line."""
+    metrics_listen: str = ""
+    """A loopback address and port for Prometheus, such as "127.0.0.1:9418"; "": none."""
+    notify_enabled: bool = True
+    """Whether the desktop shows notices."""
+    notify_before_minutes: int = 10
+    """How long before the end of a session that cannot be refreshed the desktop tells of it; 0: not at all."""
+    notify_quiet_hours: tuple[tuple[time, time], ...] = ()
+    """Local times of day between which no notice is shown, as (from, until); a span may go past midnight."""
 
 
 class _Mistake(Exception):

@@ -15,7 +15,7 @@ from credhelper.domain.errors import ConfigError
 from credhelper.local import places, settings
 from credhelper.local.settings import Settings
 
-SAMPLE = Path(__file__).parents[2] / "config" / "config.toml"
+SAMPLE = Path(__file__).parents[2] / "config" / "credhelper.toml"
 
 
 @pytest.fixture
