@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from credhelper.agent.tokens import TokenState, session_state
+from credhelper.agent.token_state import TokenState, session_state
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
 from credhelper.domain.documents import timestamp

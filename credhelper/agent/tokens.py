@@ -14,12 +14,13 @@ import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
 from credhelper.agent.refresh import Refresh, TokenFile
+from credhelper.agent.token_state import TokenState, session_state
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenStore, UnusableTokenFile
 from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Unavailable, UpstreamError
@@ -641,24 +642,6 @@ class Tokens:
         if held.failure is not None and self._can_refresh(held):
             return held.failure.with_traceback(None)  # raised again and again, it would collect tracebacks
         return login_required(session, "your login has expired in")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenState:
-    """A session's state in the contract's words."""
-
-    state: str
-    expires_at: datetime | None
-    refreshable: bool
-    next_refresh_at: datetime | None
-    last_error: str | None
-
-
-def session_state(freshness: Freshness, *, is_refused: bool, can_refresh: bool) -> str:
-    """active, refresh_due (little time left, or past but refreshable), expired (a login is needed)."""
-    if is_refused or (freshness is Freshness.EXPIRED and not can_refresh):
-        return "expired"
-    return "active" if freshness is Freshness.FRESH else "refresh_due"
 
 
 def access_token_hash(token: Token) -> str:

@@ -10,7 +10,7 @@ from credhelper.local import private_directory
 
 
 class SocketFile:
-    """A listening socket and its name. Use under the instance lock only; ``close`` removes the name if it still is ours."""
+    """A listening socket and its name. For use under the instance lock only."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
