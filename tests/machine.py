@@ -126,6 +126,12 @@ class Machine:
             self._said.append(run.out)
         return run
 
+    def imports_of(self, *arguments: str) -> set[str]:
+        """The modules that ``credhelper ARGUMENTS`` loads, standard library included."""
+        run = self.run_program([sys.executable, "-X", "importtime", "-Im", "credhelper", *arguments])
+        lines = [line for line in run.err.splitlines() if line.startswith("import time:")]
+        return {line.rpartition("|")[2].strip() for line in lines}
+
     def run_program(self, argv: list[str], **environment: str) -> Run:
         """Runs any program to its end as this machine's user would."""
         done = subprocess.run(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from credhelper import client
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
-from credhelper.local import launcher, places
+from credhelper.local import places
 
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
@@ -102,6 +102,8 @@ def _was_replaced(answer: Mapping[bytes, bytes], left: Callable[[], int]) -> boo
     """Whether the daemon had to be replaced, and was. Raises DaemonUnreachable."""
     if b"replace" not in answer or not _may_start():
         return False
+    from credhelper.local import launcher
+
     ask("stop", {}, start=False, seconds=left())
     if not launcher.is_gone(min(left(), launcher.STOP_SECONDS)):
         return False
@@ -123,6 +125,8 @@ def _connect_or_start(path: Path, left: Callable[[], int], *, start: bool) -> so
             f"the daemon is not running at {path}, and CREDHELPER_NO_AUTOSTART says not to start it",
             hint="credhelper daemon start",
         )
+    from credhelper.local import launcher  # costs every command 15 ms otherwise
+
     launcher.start_daemon(os.environ, seconds=min(left(), launcher.START_SECONDS))
     try:
         return _connect(path, left())

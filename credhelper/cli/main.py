@@ -2,27 +2,30 @@
 
 import argparse
 import errno
+import importlib
 import io
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from credhelper import __version__
-from credhelper.cli import (
-    configure,
-    daemon_commands,
-    get,
-    login,
-    logout,
-    options,
-    sandbox_commands,
-    speech,
-    status,
-    whoami,
-)
+from credhelper.cli import options, speech
 from credhelper.cli.options import Handler, Parser
 from credhelper.domain.errors import CredhelperError, Interrupted
+
+COMMANDS = {
+    "login": "login",
+    "logout": "logout",
+    "get": "get",
+    "status": "status",
+    "whoami": "whoami",
+    "configure": "configure",
+    "daemon": "daemon_commands",
+    "sandbox": "sandbox_commands",
+    "demo": "demo_command",
+    "sso": "sso",
+}
+"""Every command, in the order of ``--help``, and the module of this package whose ``add`` makes its parser."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace(debug=False, profile=None)
     _mend_streams()
     try:
-        parser().parse_args(argv, args)
+        words = sys.argv[1:] if argv is None else argv
+        parser(words).parse_args(words, args)
         if args.debug:
             from credhelper import log  # costs every command 17 ms otherwise
 
@@ -55,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CredhelperError.status
     except Exception as fault:  # noqa: BLE001  # the last line: a person gets a sentence, not a traceback
         if args.debug:
+            import traceback
+
             traceback.print_exc()
         hint = None if args.debug else "run it again with --debug to see where"
         # Its own text stays unsaid: nobody has looked at what may be in it.
@@ -72,8 +78,8 @@ def _mend_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def parser() -> Parser:
-    """Every command with its options."""
+def parser(words: Sequence[str] = ()) -> Parser:
+    """The command line with every command; where ``words`` name some, with those only, as each costs its imports."""
     root = Parser(
         prog="credhelper",
         description="An agent for AWS IAM Identity Center: log in once, and every tool gets its role credentials.",
@@ -83,11 +89,6 @@ def parser() -> Parser:
     root.add_argument("--version", action="version", version=f"credhelper {__version__}")
     options.add_profile(root)
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in (login, logout, get, status, whoami, configure, daemon_commands, sandbox_commands):
-        command.add(commands)
-    sandbox_commands.add_demo(commands)
-    sso = commands.add_parser("sso", help="login and logout with `aws sso`'s options and habits")
-    sso_commands = sso.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    login.add_sso(sso_commands)
-    logout.add_sso(sso_commands)
+    for command in [name for name in COMMANDS if name in words] or COMMANDS:
+        importlib.import_module(f"credhelper.cli.{COMMANDS[command]}").add(commands)
     return root

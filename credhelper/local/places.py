@@ -3,17 +3,16 @@
 Never in AWS's own caches, which its tools sweep.
 """
 
-import hashlib
 import os
-import platform
 import pwd
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from credhelper import client
 from credhelper.domain.errors import ConfigError, CredhelperError
 
-SOCKET_PATH_LIMIT = 103 if platform.system() == "Darwin" else 107  # bytes, sun_path without its final NUL
+SOCKET_PATH_LIMIT = 103 if sys.platform == "darwin" else 107  # bytes, sun_path without its final NUL
 
 
 def environment() -> dict[bytes, bytes]:
@@ -85,8 +84,10 @@ def refresh_lock(state: Path, session_key: str) -> Path:
 
 
 def _host() -> str:
-    return platform.node().replace("/", "_") or "localhost"
+    return os.uname().nodename.replace("/", "_") or "localhost"
 
 
 def _short_hash(text: str) -> str:
+    import hashlib  # most commands need no lock
+
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]

@@ -204,3 +204,20 @@ def test_whoami_refuses_a_region_that_is_none(machine: Machine) -> None:
     config = machine.config.read_text(encoding="utf-8")
     machine.write_config(config.replace("region = eu-west-1", "region = not a region"))
     refusal(machine.run("whoami", "--profile", "dev"), 4, str(machine.config), "[profile dev]", "region")
+
+
+HEAVY = {"asyncio", "botocore", "dataclasses", "hashlib", "inspect", "logging", "subprocess", "traceback"}
+"""What costs milliseconds to import, and a look at the daemon does not need."""
+
+
+def test_it_loads_nothing_heavy_to_ask_the_daemon(machine: Machine) -> None:
+    machine.log_in()
+    loaded = machine.imports_of("status", "--json")
+    assert "credhelper.cli.daemon_link" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_it_loads_no_aws_client_to_read_the_files(machine: Machine) -> None:
+    loaded = machine.imports_of("status", "--json")
+    assert "credhelper.agent.status" in loaded
+    assert loaded & {"asyncio", "botocore"} == set()

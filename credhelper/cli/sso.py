@@ -1,0 +1,11 @@
+"""``credhelper sso``: login and logout for fingers and scripts that know ``aws sso``."""
+
+from credhelper.cli import login, logout, options
+
+
+def add(commands: options.Commands) -> None:
+    """Adds the commands."""
+    parser = commands.add_parser("sso", help="login and logout with `aws sso`'s options and habits")
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    login.add_sso(parts)
+    logout.add_sso(parts)
