@@ -22,7 +22,8 @@ def note(text: str) -> None:
 
 def complain(error: CredhelperError) -> None:
     """Prints what went wrong, and below it what to do."""
-    note(f"credhelper: error: {safe(error.message)}")
+    for message in error.messages:
+        note(f"credhelper: error: {safe(message)}")
     if error.hint:
         note(f"credhelper: hint: {safe(error.hint)}")
 

@@ -1,25 +1,31 @@
 """credhelper's own ``config.toml``: read whole, checked whole, and every mistake told at once.
 
-A table says which keys there are and what they may be; a new key is a line of it and a field of ``Settings``. Profiles
-are not here: they live in ``~/.aws/config``.
+``KEYS`` says which there are and what they may be (``setting_checks``); a new key is a line of it and a field of
+``Settings``. Profiles are not here: they live in ``~/.aws/config``.
 """
 
 import difflib
 import os
+import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.errors import ConfigError
 from credhelper.domain.text import safe
+from credhelper.local import setting_checks as checks
+from credhelper.local.setting_checks import Check, Span, Wrong
+
+if TYPE_CHECKING:
+    from credhelper.local.toml_lines import Place
 
 LARGEST = 256 * 1024  # bytes
+MOST_TOLD = 50  # mistakes
 
-_LONGEST_SHOWN = 40  # characters of a wrong value
+TABLES = ("vault", "log", "metrics", "notify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +46,17 @@ class Settings:
     """Whether the desktop shows notices."""
     notify_before_minutes: int = 10
     """How long before the end of a session that cannot be refreshed the desktop tells of it; 0: not at all."""
-    notify_quiet_hours: tuple[tuple[time, time], ...] = ()
+    notify_quiet_hours: tuple[Span, ...] = ()
     """Local times of day between which no notice is shown, as (from, until); a span may go past midnight."""
-
-
-class _Mistake(Exception):
-    """A value that cannot be; the message goes behind the key's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """One key: ``checked`` returns the value as the field wants it. Raises _Mistake."""
+    """One key: what it may be."""
 
     table: str
     name: str
-    checked: Callable[[object], Any]
+    check: Check
 
     @property
     def field(self) -> str:
@@ -62,120 +64,149 @@ class _Key:
 
     @property
     def label(self) -> str:
-        return f"[{self.table}] {self.name}" if self.table else self.name
-
-
-def _one_of(*allowed: str) -> Callable[[object], str]:
-    """A check that takes one of these words."""
-
-    def checked(value: object) -> str:
-        if isinstance(value, str) and value in allowed:
-            return value
-        raise _Mistake(f"is {_shown(value)}, and must be one of " + ", ".join(f'"{word}"' for word in allowed))
-
-    return checked
-
-
-_vault_backend_word = _one_of("auto", "secret-service", "kwallet", "macos", "off")
-
-
-def _vault_backend(value: object) -> str:
-    if isinstance(value, str) and any(word in value.lower() for word in ("plain", "file", "null", "keyrings.alt")):
-        raise _Mistake(
-            f"is {_shown(value)}, which would leave the key readable beside what it seals, and is refused; "
-            'without a keyring, choose "off": nothing is then written'
-        )
-    return _vault_backend_word(value)
+        return _label(self.table, self.name)
 
 
 KEYS = (
-    _Key("", "token_store", _one_of("shared", "keyring")),
-    _Key("vault", "backend", _vault_backend),
+    _Key("", "token_store", checks.one_of("shared", "keyring")),
+    _Key("vault", "backend", checks.vault_backend),
+    _Key("log", "level", checks.one_of("debug", "info", "warning", "error")),
+    _Key("log", "format", checks.one_of("text", "json")),
+    _Key("metrics", "listen", checks.loopback_listener),
+    _Key("notify", "enabled", checks.yes_or_no),
+    _Key("notify", "before_minutes", checks.whole_number(0, 1440)),
+    _Key("notify", "quiet_hours", checks.quiet_hours),
 )
+
+AT_START = ("token_store", "vault_backend")
+"""Fields that are taken up when a daemon starts, and never later."""
+
+Mistake = tuple["Place", str]
+"""Where in the document something is wrong, and what, beginning with the key's name."""
 
 
 def load(path: Path) -> Settings:
     """The settings in the file at ``path``; the defaults when there is none.
 
-    Raises ConfigError that names the file, and of each mistake the key and what is allowed, on one line.
+    Raises ConfigError that names the file, and of each mistake the line, the key and what is allowed.
     """
-    content = _read(path)
+    text = _text(path)
     try:
-        document = tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise ConfigError(f"{path}: is not TOML: {safe(str(error))}") from None
-    values, mistakes = _checked(document)
-    chosen = Settings(**values)
-    mistakes += _contradictions(chosen)
-    if mistakes:
-        raise ConfigError(f"{path}: " + "; ".join(mistakes))
-    return chosen
+        raise ConfigError(f"{path}: {_not_toml(text, error)}") from None
+    settings, mistakes = _checked(document)
+    if not mistakes:
+        return settings
+    try:
+        told = _with_lines(text, mistakes)
+    except RecursionError as error:  # which tomllib has just got around
+        told = [_not_toml(text, error)]
+    raise ConfigError.of(str(path), told)
 
 
-def _checked(document: Mapping[str, object]) -> tuple[dict[str, Any], list[str]]:
-    """The fields that the document sets, and what is wrong with the rest."""
-    keys = {(key.table, key.name): key for key in KEYS}
+def changes(old: Settings, new: Settings) -> list[str]:
+    """The names of the keys in which two differ, as people write them: "[log] level"."""
+    return [key.label for key in KEYS if getattr(old, key.field) != getattr(new, key.field)]
+
+
+def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
+    """What the document sets, as far as it is right, and all that is wrong with it."""
     values: dict[str, Any] = {}
-    mistakes: list[str] = []
-    for table, name, value in _entries(document, mistakes):
-        key = keys.get((table, name))
-        if key is None:
-            mistakes.append(_unknown(table, name))
+    mistakes: list[Mistake] = []
+    top = {name: value for name, value in document.items() if name not in TABLES and not _is_table(value)}
+    _check_table("", top, (), values, mistakes)
+    for name, value in document.items():
+        if name in top:
+            continue
+        if name not in TABLES:
+            mistakes.append(((name,), f"there is no table [{safe(name)}]" + _did_you_mean(name, TABLES, "[{}]")))
+        elif isinstance(value, dict):
+            _check_table(name, value, (name,), values, mistakes)
+        else:
+            mistakes.append(((name,), f"{name} is {checks.shown(value)}, and must be a table: [{name}]"))
+    settings = Settings(**values)
+    return settings, mistakes + list(_contradictions(settings))
+
+
+def _is_table(value: object) -> bool:
+    """Whether it was written as ``[name]`` or ``[[name]]``."""
+    is_array = isinstance(value, list) and len(value) > 0 and all(isinstance(one, dict) for one in value)
+    return isinstance(value, dict) or is_array
+
+
+def _check_table(
+    table: str, content: Mapping[str, object], place: "Place", values: dict[str, Any], mistakes: list[Mistake]
+) -> None:
+    """Puts the fields that a table sets into ``values``, and what is wrong with it into ``mistakes``."""
+    keys = {key.name: key for key in KEYS if key.table == table}
+    for name, value in content.items():
+        if name not in keys:
+            mistakes.append(((*place, name), _unknown(table, name)))
             continue
         try:
-            values[key.field] = key.checked(value)
-        except _Mistake as mistake:
-            mistakes.append(f"{key.label} {mistake}")
-    return values, mistakes
+            values[keys[name].field] = keys[name].check(value)
+        except Wrong as wrong:
+            mistakes.append(((*place, name), f"{keys[name].label} {wrong}"))
 
 
-def _contradictions(chosen: Settings) -> Iterator[str]:
+def _contradictions(chosen: Settings) -> Iterator[Mistake]:
     """What is right by itself, and cannot be together."""
     if chosen.token_store == "keyring" and chosen.vault_backend == "off":  # noqa: S105  # a choice, no secret
-        yield (
+        told = (
             'token_store is "keyring" while [vault] backend is "off", and there would be no key to seal tokens with;'
             ' choose a backend, or token_store = "shared"'
         )
-
-
-def _entries(document: Mapping[str, object], mistakes: list[str]) -> Iterator[tuple[str, str, object]]:
-    """Every key with its table ("" at the top) and value; tables that do not exist become ``mistakes``."""
-    tables = {key.table for key in KEYS} - {""}
-    for name, value in document.items():
-        if name in tables and isinstance(value, dict):
-            yield from ((name, inner, found) for inner, found in value.items())
-        elif name in tables:
-            mistakes.append(f"{name} is {_shown(value)}, and must be a table: [{name}]")
-        elif isinstance(value, dict):
-            mistakes.append(f"there is no table [{safe(name)}]" + _did_you_mean(name, sorted(tables), "[{}]"))
-        else:
-            yield "", name, value
+        yield ("token_store",), told
 
 
 def _unknown(table: str, name: str) -> str:
-    known = {key.label: key for key in KEYS}
-    here = [key.name for key in known.values() if key.table == table]
-    found = f"[{table}] {safe(name)}" if table else safe(name)
-    guess = _did_you_mean(name, here, f"[{table}] {{}}" if table else "{}")
+    here = [key.name for key in KEYS if key.table == table]
+    guess = _did_you_mean(name, here, _label(table, "{}"))
     if not guess:  # perhaps it stands in the wrong table
-        guess = next((f" (did you mean {label}?)" for label, key in known.items() if key.name == name), "")
-    return f"there is no key {found}{guess}"
+        guess = next((f" (did you mean {key.label}?)" for key in KEYS if key.name == name), "")
+    return f"there is no key {_label(table, safe(name))}{guess}"
 
 
-def _did_you_mean(word: str, known: list[str], form: str) -> str:
+def _label(table: str, name: str) -> str:
+    return f"[{table}] {name}" if table else name
+
+
+def _did_you_mean(word: str, known: Sequence[str], form: str) -> str:
     close = difflib.get_close_matches(word.lower().replace("-", "_"), known, n=1)
     return f" (did you mean {form.format(close[0])}?)" if close else ""
 
 
-def _shown(value: object) -> str:
-    """A wrong value, short and harmless."""
-    if isinstance(value, dict | list):
-        return "a table" if isinstance(value, dict) else "a list"
-    text = safe(str(value).lower() if isinstance(value, bool) else str(value))
-    shown = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
-    return f'"{shown}"' if isinstance(value, str) else shown
+def _with_lines(text: str, mistakes: list[Mistake]) -> list[str]:
+    """The mistakes in the order of the file, each behind its line. A very long list ends in a count."""
+    from credhelper.local.toml_lines import Lines
+
+    lines = Lines(text)
+    found = sorted(((lines.of(place) or 0, message) for place, message in mistakes), key=lambda one: one[0])
+    told = [f"line {line}: {message}" for line, message in found[:MOST_TOLD]]
+    return told + ([f"and {len(found) - MOST_TOLD} mistakes more"] if len(found) > MOST_TOLD else [])
+
+
+def _not_toml(text: str, error: Exception) -> str:
+    """tomllib's complaint with the line in front."""
+    if isinstance(error, RecursionError):
+        return "is not TOML: it is nested too deeply"
+    words = str(error)
+    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", words)
+    if place is None:  # a number of thousands of digits
+        return f"is not TOML: {safe(words)}"
+    line, column = place.groups()
+    where = f"line {line or text.count(chr(10)) + 1}: is not TOML: {safe(words[: place.start()])}"
+    return f"{where} (column {column})" if column else f"{where} (at the end of the file)"
+
+
+def _text(path: Path) -> str:
+    content = _read(path)
+    try:
+        return content.decode("utf-8-sig")  # some editors begin a file with a mark
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{path}: line {line}: is not UTF-8 text") from None
 
 
 def _read(path: Path) -> bytes:

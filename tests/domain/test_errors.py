@@ -18,7 +18,7 @@ INTERNAL = {
     "MalformedDocument",
     "KeychainUnavailable",
     "Unsealable",
-    "_Mistake",
+    "Wrong",
     # in the process that talks to the keyring, which says them in a line:
     "Absent",
     "Refused",

@@ -4,6 +4,8 @@ import contextlib
 import dataclasses
 import os
 import sys
+import tomllib
+from datetime import time
 from pathlib import Path
 
 import pytest
@@ -45,76 +47,176 @@ def test_without_a_file_the_defaults_hold(path: Path) -> None:
     assert settings.load(path) == Settings(token_store="shared", vault_backend="auto")
 
 
-@pytest.mark.parametrize("content", ["", "# nothing\n", "[vault]\n"])
+@pytest.mark.parametrize("content", ["", "# nothing\n", "[vault]\n", "\ufeff[log]\r\n"])
 def test_a_file_that_says_nothing_changes_nothing(path: Path, content: str) -> None:
     assert load(path, content) == Settings()
 
 
 def test_every_key_can_be_set(path: Path) -> None:
-    content = 'token_store = "keyring"\n[vault]\nbackend = "secret-service"\n'
-    assert load(path, content) == Settings(token_store="keyring", vault_backend="secret-service")
+    content = """
+        token_store = "keyring"
+        vault.backend = "secret-service"
+        log = { level = "debug", format = "json" }
+        [metrics]
+        listen = "[::1]:9418"
+        [notify]
+        enabled = false
+        before_minutes = 1440
+        quiet_hours = [
+            "22:00-07:00",  # at night
+            "12:00 - 13:30",
+        ]
+    """
+    assert load(path, content) == Settings(
+        token_store="keyring",
+        vault_backend="secret-service",
+        log_level="debug",
+        log_format="json",
+        metrics_listen="[::1]:9418",
+        notify_enabled=False,
+        notify_before_minutes=1440,
+        notify_quiet_hours=((time(22), time(7)), (time(12), time(13, 30))),
+    )
 
 
-@pytest.mark.parametrize("backend", ["auto", "secret-service", "kwallet", "macos", "off"])
-def test_each_backend_can_be_named(path: Path, backend: str) -> None:
-    assert load(path, f'[vault]\nbackend = "{backend}"\n').vault_backend == backend
+@pytest.mark.parametrize(
+    ("table", "key", "value", "expected"),
+    [
+        *(("vault", "backend", f'"{word}"', word) for word in ("auto", "secret-service", "kwallet", "macos", "off")),
+        *(("log", "level", f'"{word}"', word) for word in ("debug", "info", "warning", "error")),
+        *(("log", "format", f'"{word}"', word) for word in ("text", "json")),
+        *(("metrics", "listen", f'"{place}"', place) for place in ("", "127.0.0.1:1", "127.9.9.9:65535", "[::1]:80")),
+        ("notify", "before_minutes", "0", 0),
+        ("notify", "quiet_hours", '""', ()),
+        ("notify", "quiet_hours", "[]", ()),
+        ("notify", "quiet_hours", '"00:00-23:59"', ((time(0), time(23, 59)),)),
+    ],
+)
+def test_each_allowed_value_is_taken(path: Path, table: str, key: str, value: str, expected: object) -> None:
+    assert getattr(load(path, f"[{table}]\n{key} = {value}\n"), f"{table}_{key}") == expected
 
 
-def test_the_sample_names_every_key_with_its_default(path: Path) -> None:
+def test_the_sample_says_every_default() -> None:
     assert settings.load(SAMPLE) == Settings()
+
+
+def test_the_sample_names_every_key_and_explains_it() -> None:
     text = SAMPLE.read_text()
+    document = tomllib.loads(text)
+    named = {(table, name) for table, values in document.items() if isinstance(values, dict) for name in values}
+    named |= {("", name) for name, value in document.items() if not isinstance(value, dict)}
+    assert named == {(key.table, key.name) for key in settings.KEYS}
+    lines = text.splitlines()
     for key in settings.KEYS:
-        assert f"\n{key.name} = " in text
-        changed = text.replace(f'\n{key.name} = "{getattr(Settings(), key.field)}"', f"\n{key.name} = 1")
-        assert mistake(path, changed).startswith(f"{key.label} is 1, ")
+        [where] = [number for number, line in enumerate(lines) if line.startswith(f"{key.name} = ")]
+        assert lines[where - 1].startswith("# "), key.label
 
 
-def test_every_key_has_a_field_whose_default_it_allows() -> None:
-    defaults = dataclasses.asdict(Settings())
-    assert {key.field for key in settings.KEYS} == set(defaults)
-    for key in settings.KEYS:
-        assert key.checked(defaults[key.field]) == defaults[key.field]
+def test_every_field_has_a_key() -> None:
+    assert {key.field for key in settings.KEYS} == set(dataclasses.asdict(Settings()))
+    assert {key.table for key in settings.KEYS} == {"", *settings.TABLES}
+
+
+def test_two_settings_differ_in_named_keys() -> None:
+    changed = Settings(token_store="keyring", log_level="debug")
+    assert settings.changes(Settings(), changed) == ["token_store", "[log] level"]
+    assert settings.changes(changed, changed) == []
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
 
+LEVELS = '"debug", "info", "warning", "error"'
+BACKENDS = '"auto", "secret-service", "kwallet", "macos", "off"'
+LISTEN = 'an address of this machine\'s loopback with a port (1 to 65535), such as "127.0.0.1:9418" or "[::1]:9418"'
+SPANS = 'spans such as "22:00-07:00" (00:00 to 23:59): one, or a list of them'
+MINUTES = "a whole number from 0 to 1440"
 
-def test_a_wrong_value_is_told_with_what_is_allowed(path: Path) -> None:
-    assert mistake(path, 'token_store = "disk"') == 'token_store is "disk", and must be one of "shared", "keyring"'
+BAD = {
+    # values at the top
+    "token_store = 'disk'": 'line 1: token_store is "disk", and must be one of "shared", "keyring"',
+    "\n\ntoken_store = 1": "line 3: token_store is 1, and must be one of",
+    "token_store = true": "line 1: token_store is true, and",
+    "token_store = ['shared']": "line 1: token_store is a list, and",
+    "token_store = 2026-01-01": "line 1: token_store is 2026-01-01, and",
+    f"token_store = '{'x' * 900}'": f'line 1: token_store is "{"x" * 40}…", and',
+    f"token_store = 0x{'f' * 9000}": "line 1: token_store is a huge number, and",
+    'token_store = "\\u001b[31m\\n"': 'line 1: token_store is " [31m ", and',
+    'token_store = """\nshared"""\n\n[log]\nlevel = "x"': 'line 5: [log] level is "x"',
+    "token_store.x = 1": "line 1: there is no table [token_store]",
+    # names
+    "token_stor = 1": "line 1: there is no key token_stor (did you mean token_store?)",
+    "token-store = 1": "line 1: there is no key token-store (did you mean token_store?)",
+    "#\nbackend = 1": "line 2: there is no key backend (did you mean [vault] backend?)",
+    "quite_other = 1": "line 1: there is no key quite_other",
+    "'a b' = 1": "line 1: there is no key a b",
+    "[vault]\nbackends = 1": "line 2: there is no key [vault] backends (did you mean [vault] backend?)",
+    "[vault]\n\ntoken_store = 1": "line 3: there is no key [vault] token_store (did you mean token_store?)",
+    "[log]\nlisten = 1": "line 2: there is no key [log] listen (did you mean [metrics] listen?)",
+    "[notify]\nquiet-hours = ''": "line 2: there is no key [notify] quiet-hours (did you mean [notify] quiet_hours?)",
+    "[notify.quiet_hour]\nx = 1": "line 1: there is no key [notify] quiet_hour (did you mean [notify] quiet_hours?)",
+    "notify.Enabled = true": "line 1: there is no key [notify] Enabled (did you mean [notify] enabled?)",
+    # tables
+    "\n[Vault]\nbackend = 1": "line 2: there is no table [Vault] (did you mean [vault]?)",
+    "[other]\nbackend = 1": "line 1: there is no table [other]",
+    "[logs.more]\nx = 1": "line 1: there is no table [logs] (did you mean [log]?)",
+    "\n[[logs]]\nx = 1\n[[logs]]": "line 2: there is no table [logs] (did you mean [log]?)",
+    "vault = 'off'": 'line 1: vault is "off", and must be a table: [vault]',
+    "#\n[[vault]]\nbackend = 'off'": "line 2: vault is a list, and must be a table: [vault]",
+    "[log.level]\nx = 1": "line 1: [log] level is a table, and must be one of",
+    # [vault]
+    "[vault]\nbackend = 'Auto'": f'line 2: [vault] backend is "Auto", and must be one of {BACKENDS}',
+    "[vault]\nbackend = ''": f'line 2: [vault] backend is "", and must be one of {BACKENDS}',
+    "[vault]\nbackend = 'plaintext'": 'line 2: [vault] backend is "plaintext", which would leave the key',
+    # [log]
+    "[log]\nlevel = 'warn'": f'line 2: [log] level is "warn", and must be one of {LEVELS}',
+    "[log]\nlevel = 20": f"line 2: [log] level is 20, and must be one of {LEVELS}",
+    "log.format = 'JSON'": 'line 1: [log] format is "JSON", and must be one of "text", "json"',
+    # [metrics]
+    "[metrics]\nlisten = 9418": f"line 2: [metrics] listen is 9418, and must be {LISTEN}",
+    "[metrics]\nlisten = ':9418'": f'line 2: [metrics] listen is ":9418", and must be {LISTEN}',
+    "[metrics]\nlisten = 'localhost:9418'": f'line 2: [metrics] listen is "localhost:9418", and must be {LISTEN}',
+    "[metrics]\nlisten = '0.0.0.0:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '[::]:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '::1:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '[::1%lo]:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '[::ffff:127.0.0.1]:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '10.0.0.1:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.1:9418'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1:'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1:0'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1:65536'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1:+80'": "line 2: [metrics] listen is",
+    "[metrics]\nlisten = '127.0.0.1:٣'": "line 2: [metrics] listen is",
+    # [notify]
+    "[notify]\nenabled = 'yes'": 'line 2: [notify] enabled is "yes", and must be true or false, without quotes',
+    "[notify]\nenabled = 1": "line 2: [notify] enabled is 1, and must be true or false",
+    "[notify]\nbefore_minutes = -1": f"line 2: [notify] before_minutes is -1, and must be {MINUTES}",
+    "[notify]\nbefore_minutes = 1441": f"line 2: [notify] before_minutes is 1441, and must be {MINUTES}",
+    "[notify]\nbefore_minutes = 1.5": f"line 2: [notify] before_minutes is 1.5, and must be {MINUTES}",
+    "[notify]\nbefore_minutes = true": f"line 2: [notify] before_minutes is true, and must be {MINUTES}",
+    "[notify]\nbefore_minutes = '10'": f'line 2: [notify] before_minutes is "10", and must be {MINUTES}, without',
+    "[notify]\nquiet_hours = '22-07'": f'line 2: [notify] quiet_hours holds "22-07", and must be {SPANS}',
+    "[notify]\nquiet_hours = '22:00-24:00'": f'line 2: [notify] quiet_hours holds "22:00-24:00", and must be {SPANS}',
+    "[notify]\nquiet_hours = ['8:00-9:00']": f'line 2: [notify] quiet_hours holds "8:00-9:00", and must be {SPANS}',
+    "[notify]\nquiet_hours = [['22:00-07:00']]": f"line 2: [notify] quiet_hours holds a list, and must be {SPANS}",
+    "[notify]\nquiet_hours = 22:00:00": f"line 2: [notify] quiet_hours holds 22:00:00, and must be {SPANS}",
+    "[notify]\nquiet_hours = ['22:00-07:00',\n'9:9']": 'line 2: [notify] quiet_hours holds "9:9", and must be',
+    "[notify]\nquiet_hours = '07:00-07:00'": 'line 2: [notify] quiet_hours holds "07:00-07:00", whose ends are',
+    # no TOML
+    "token_store = shared": "line 1: is not TOML: Invalid value (column 15)",
+    "\n\n[vault\n": "line 3: is not TOML: ",
+    "a = 1\na = 2\n": "line 2: is not TOML: ",
+    "[vault]\n[vault]\n": "line 2: is not TOML: ",
+    "a = 1\r\nb = [\r\n": "line 3: is not TOML: ",
+    "x = " + "[" * 100_000: "is not TOML: it is nested too deeply",
+    "x = " + "9" * 10_000: "is not TOML: ",
+}
 
 
-@pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        ("1", "1"),
-        ("true", "true"),
-        ("['shared']", "a list"),
-        ("2026-01-01", "2026-01-01"),
-        ("'" + "x" * 900 + "'", f'"{"x" * 40}…"'),
-        ('"\\u001b[31m\\n"', '" [31m "'),
-    ],
-)
-def test_a_wrong_value_is_shown_short_and_harmless(path: Path, value: str, shown: str) -> None:
-    assert mistake(path, f"token_store = {value}").startswith(f"token_store is {shown}, ")
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        ("token_stor = 1", "there is no key token_stor (did you mean token_store?)"),
-        ("token-store = 1", "there is no key token-store (did you mean token_store?)"),
-        ("backend = 1", "there is no key backend (did you mean [vault] backend?)"),
-        ("quite_other = 1", "there is no key quite_other"),
-        ("[vault]\nbackends = 1", "there is no key [vault] backends (did you mean [vault] backend?)"),
-        ("[vault]\ntoken_store = 1", "there is no key [vault] token_store (did you mean token_store?)"),
-        ("[Vault]\nbackend = 1", "there is no table [Vault] (did you mean [vault]?)"),
-        ("[other]\nbackend = 1", "there is no table [other]"),
-        ("vault = 'off'", 'vault is "off", and must be a table: [vault]'),
-        ("[[vault]]\nbackend = 'off'", "vault is a list, and must be a table: [vault]"),
-    ],
-)
-def test_what_is_unknown_is_told_with_what_was_meant(path: Path, content: str, expected: str) -> None:
-    assert mistake(path, content) == expected
+@pytest.mark.parametrize("content", BAD, ids=[f"{number}" for number in range(len(BAD))])
+def test_a_mistake_is_told_with_its_line_and_what_is_allowed(path: Path, content: str) -> None:
+    assert mistake(path, content).startswith(BAD[content])
 
 
 @pytest.mark.parametrize(
@@ -129,44 +231,54 @@ def test_a_backend_that_protects_nothing_is_refused_with_the_reason(path: Path, 
 @pytest.mark.parametrize("backend", ["chainer", "fail", "windows", "keyring.backends.SecretService.Keyring", ""])
 def test_a_backend_that_is_not_known_is_refused(path: Path, backend: str) -> None:
     told = mistake(path, f'[vault]\nbackend = "{backend}"')
-    assert told.endswith('must be one of "auto", "secret-service", "kwallet", "macos", "off"')
+    assert told.endswith(f"must be one of {BACKENDS}")
 
 
 def test_tokens_in_a_keyring_that_is_switched_off_are_refused(path: Path) -> None:
-    told = mistake(path, 'token_store = "keyring"\n[vault]\nbackend = "off"\n')
-    assert told.startswith('token_store is "keyring" while [vault] backend is "off"')
+    told = mistake(path, '# mine\ntoken_store = "keyring"\n[vault]\nbackend = "off"\n')
+    assert told.startswith('line 2: token_store is "keyring" while [vault] backend is "off"')
     assert told.endswith('choose a backend, or token_store = "shared"')
     assert load(path, 'token_store = "shared"\n[vault]\nbackend = "off"\n').vault_backend == "off"
 
 
-def test_every_mistake_is_told_at_once(path: Path) -> None:
-    told = mistake(path, 'token_store = "disk"\nx = 1\n[vault]\nbackend = 2\nbakend = 3\n[valut]\n').split("; ")
+def test_every_mistake_is_told_at_once_in_the_order_of_the_file(path: Path) -> None:
+    content = (
+        'token_store = "disk"\nx = 1\n[notify]\nenabled = 1\n[vault]\nbackend = 2\nbakend = 3\n[valut]\n'
+        '[metrics]\nlisten = "*:80"\n'
+    )
+    told = mistake(path, content).split("; ")
     assert [part.split(" (")[0].split(",")[0] for part in told] == [
-        'token_store is "disk"',
-        "there is no key x",
-        "[vault] backend is 2",
-        "there is no key [vault] bakend",
-        "there is no table [valut]",
+        'line 1: token_store is "disk"',
+        "line 2: there is no key x",
+        "line 4: [notify] enabled is 1",
+        "line 6: [vault] backend is 2",
+        "line 7: there is no key [vault] bakend",
+        "line 8: there is no table [valut]",
+        'line 10: [metrics] listen is "*:80"',
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [("token_store = shared", 1), ("\n\n[vault\n", 3), ("a = 1\na = 2\n", 2), ("[vault]\n[vault]\n", 2)],
-)
-def test_what_is_not_toml_is_told_with_its_line(path: Path, content: str, line: int) -> None:
-    told = mistake(path, content)
-    assert told.startswith("is not TOML: ")
-    assert f"line {line}," in told
+def test_each_of_several_mistakes_also_stands_alone(path: Path) -> None:
+    path.write_text("x = 1\ny = 2\n")
+    with pytest.raises(ConfigError) as caught:
+        settings.load(path)
+    assert caught.value.messages == (f"{path}: line 1: there is no key x", f"{path}: line 2: there is no key y")
 
 
-@pytest.mark.parametrize("content", ["x = " + "[" * 100_000, "x = " + "9" * 10_000], ids=["depth", "digits"])
-def test_what_no_parser_survives_is_a_mistake_like_another(path: Path, content: str) -> None:
-    assert mistake(path, content).startswith("is not TOML: ")
+def test_of_very_many_mistakes_the_first_are_told_and_the_rest_counted(path: Path) -> None:
+    told = mistake(path, "".join(f"x{number} = 1\n" for number in range(settings.MOST_TOLD + 3))).split("; ")
+    assert len(told) == settings.MOST_TOLD + 1
+    assert told[-1] == "and 3 mistakes more"
+
+
+def test_nesting_that_only_just_can_be_read_is_told_all_the_same(path: Path) -> None:
+    for depth in range(100, 700, 3):
+        told = mistake(path, "x = " + "[" * depth + "]" * depth)
+        assert told in {"line 1: there is no key x", "is not TOML: it is nested too deeply"}
 
 
 @hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.one_of(st.binary(max_size=100), st.text(alphabet="tokensrvaulbcd_=\"'[]. \n1", max_size=60)))
+@given(st.one_of(st.binary(max_size=100), st.text(alphabet="tokensrvaulbcdgfi_=\"'[]{}. #\n1", max_size=60)))
 def test_any_content_is_settings_or_a_configuration_error(path: Path, content: bytes | str) -> None:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with contextlib.suppress(ConfigError):
@@ -177,7 +289,8 @@ def test_any_content_is_settings_or_a_configuration_error(path: Path, content: b
 
 
 def test_a_file_that_is_not_utf8_is_told(path: Path) -> None:
-    assert mistake(path, b"# caf\xe9\n") == "is not UTF-8 text (byte 5)"
+    assert mistake(path, b"# caf\xe9\n") == "line 1: is not UTF-8 text"
+    assert mistake(path, b"\n\n# caf\xe9\n") == "line 3: is not UTF-8 text"
 
 
 def test_a_file_that_is_too_large_is_told(path: Path) -> None:

@@ -1,0 +1,123 @@
+"""What a value of ``config.toml`` may be: a check returns it as the field of ``Settings`` wants it, or says why not."""
+
+import re
+from collections.abc import Callable
+from datetime import time
+from typing import Any
+
+from credhelper.domain.text import safe
+
+Check = Callable[[object], Any]
+"""Takes a value as tomllib gives it. Raises Wrong."""
+
+Span = tuple[time, time]
+"""Two local times of day, from and until; it goes past midnight when the second is the earlier."""
+
+_LONGEST_SHOWN = 40  # characters of a wrong value
+_TIME = r"([01]\d|2[0-3]):([0-5]\d)"
+_SPAN = re.compile(rf"{_TIME}\s*-\s*{_TIME}", re.ASCII)
+_PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
+
+
+class Wrong(Exception):
+    """A value that cannot be; the message goes behind the key's name."""
+
+
+def one_of(*allowed: str) -> Check:
+    """One of these words."""
+
+    def checked(value: object) -> str:
+        if isinstance(value, str) and value in allowed:
+            return value
+        raise Wrong(f"is {shown(value)}, and must be one of " + ", ".join(f'"{word}"' for word in allowed))
+
+    return checked
+
+
+def yes_or_no(value: object) -> bool:
+    """true or false."""
+    if isinstance(value, bool):
+        return value
+    raise Wrong(f"is {shown(value)}, and must be true or false, without quotes")
+
+
+def whole_number(least: int, most: int) -> Check:
+    """A whole number from ``least`` to ``most``."""
+
+    def checked(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+            return value
+        quotes = ", without quotes" if isinstance(value, str) else ""
+        raise Wrong(f"is {shown(value)}, and must be a whole number from {least} to {most}{quotes}")
+
+    return checked
+
+
+_backend_word = one_of("auto", "secret-service", "kwallet", "macos", "off")
+
+
+def vault_backend(value: object) -> str:
+    """The name of a keyring that keeps secrets, or "off"."""
+    if isinstance(value, str) and any(word in value.lower() for word in ("plain", "file", "null", "keyrings.alt")):
+        raise Wrong(
+            f"is {shown(value)}, which would leave the key readable beside what it seals, and is refused; "
+            'without a keyring, choose "off": nothing is then written'
+        )
+    return str(_backend_word(value))
+
+
+def loopback_listener(value: object) -> str:
+    """An address and port that only this machine reaches; "" for none."""
+    if value == "":
+        return ""
+    if isinstance(value, str):
+        host, _, port = value.rpartition(":")
+        if _is_loopback(host) and _PORT.fullmatch(port) and int(port) <= 65535:
+            return value
+    raise Wrong(
+        f"is {shown(value)}, and must be an address of this machine's loopback with a port (1 to 65535),"
+        ' such as "127.0.0.1:9418" or "[::1]:9418", or "" for none'
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """Names are none: what they mean can be changed elsewhere."""
+    import ipaddress
+
+    if host == "[::1]":
+        return True
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def quiet_hours(value: object) -> tuple[Span, ...]:
+    """One span of the day such as "22:00-07:00", or a list of them; "" for none."""
+    if value == "":
+        return ()
+    return tuple(_span(one) for one in (value if isinstance(value, list) else [value]))
+
+
+def _span(value: object) -> Span:
+    found = _SPAN.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise Wrong(
+            f'holds {shown(value)}, and must be spans such as "22:00-07:00" (00:00 to 23:59): one, or a list of them'
+        )
+    hour, minute, until_hour, until_minute = map(int, found.groups())
+    start, end = time(hour, minute), time(until_hour, until_minute)
+    if start == end:
+        raise Wrong(f"holds {shown(value)}, whose ends are the same; for none at all: enabled = false")
+    return start, end
+
+
+def shown(value: object) -> str:
+    """A wrong value, short and harmless."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_SHOWN:  # Python prints no number of any length
+        return "a huge number"
+    text = safe(str(value).lower() if isinstance(value, bool) else str(value))
+    short = text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+    return f'"{short}"' if isinstance(value, str) else short
