@@ -21,6 +21,8 @@ COMMANDS = {
     "whoami": "whoami",
     "configure": "configure",
     "daemon": "daemon_commands",
+    "service": "service_commands",
+    "doctor": "doctor",
     "sandbox": "sandbox_commands",
     "demo": "demo_command",
     "sso": "sso",
@@ -59,9 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return CredhelperError.status
     except Exception as fault:  # noqa: BLE001  # the last line: a person gets a sentence, not a traceback
         if args.debug:
-            import traceback
+            from credhelper import log
 
-            traceback.print_exc()
+            speech.note(log.trace(fault))
         hint = None if args.debug else "run it again with --debug to see where"
         # Its own text stays unsaid: nobody has looked at what may be in it.
         speech.complain(CredhelperError(f"a fault in credhelper itself ({type(fault).__name__})", hint=hint))

@@ -1,0 +1,1 @@
+"""Under a real `systemd --user`."""
