@@ -20,7 +20,7 @@ from pathlib import Path
 from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
 from credhelper.agent.refresh import Refresh, TokenFile
-from credhelper.agent.token_state import TokenState, session_state
+from credhelper.agent.token_state import Outlook, TokenState, session_state
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenStore, UnusableTokenFile
 from credhelper.domain.errors import CredhelperError, LoginRequired, Refused, Unavailable, UpstreamError
@@ -129,8 +129,15 @@ class Tokens:
         """Told after every change of a token."""
         self.on_orphan: Callable[[SsoSession, Token], None] = lambda _, __: None
         """Told of a token that AWS issued while the session was being logged out: the sign-in may live on in it."""
+        self.on_end: Callable[[SsoSession], None] = lambda _: None
+        """Told when only a login can bring a session back, or keep it beyond its token's end; once for each token."""
         self.on_attention: Callable[[], None] = lambda: None
         """Told when ``run_due`` may have something to do sooner than it said."""
+        self.on_refresh: Callable[[str], None] = lambda _: None
+        """Told how each refresh that was tried has ended: "ok", an error's ``code``, "lock_busy", "logged_out",
+
+        or "not_needed" where another program has renewed or removed the token.
+        """
         self._api = api
         self._clock = clock
         self._workers = workers
@@ -245,6 +252,23 @@ class Tokens:
         state = session_state(self._freshness(held), is_refused=is_refused, can_refresh=can_refresh)
         next_at = None if state == "expired" else next_at
         return TokenState(state, token.expires_at, can_refresh and not is_refused, next_at, held.last_error)
+
+    def outlook(self, session: SsoSession) -> Outlook | None:
+        """Whether the session will go on by itself, without a look at its file; None without a token."""
+        held = self._of(session)
+        if held.token is None or held.is_closed:
+            return None
+        left = self._left(held).total_seconds()
+        is_refused = held.token.access_token == held.refused_access_token
+        can_refresh = self._can_refresh(held) and not is_refused
+        return Outlook(
+            held.token.expires_at,
+            held.sign_in,
+            left,
+            can_refresh=can_refresh,
+            is_failing=held.failure is not None,
+            is_over=is_refused or (left <= 0 and not can_refresh),
+        )
 
     # -- using it -----------------------------------------------------------------------------------------------------
 
@@ -437,6 +461,7 @@ class Tokens:
             held.has_told_end = True
             error = login_required(session, "the login is over for")
             log.warning("%s; run: %s", safe(error.message), safe(error.hint or "credhelper login"))
+            self.on_end(session)
 
     # -- the parts ----------------------------------------------------------------------------------------------------
 
@@ -592,9 +617,11 @@ class Tokens:
         except Exception as error:
             if not isinstance(error, (CredhelperError, *_NOT_SAVED)):
                 log.exception("a fault while refreshing the token of session %s", safe(session.label))
+            self.on_refresh(_failed_refresh(error))
             if not abandoned.is_set():
                 self._note_failure(session, held, known, error)
             return
+        self.on_refresh("logged_out" if abandoned.is_set() else "not_needed" if token is None else "ok")
         if abandoned.is_set():
             if refresh.issued is not None and self._of(session).token is None:  # logged out, not logged in anew
                 self.on_orphan(session, refresh.issued)
@@ -647,6 +674,19 @@ class Tokens:
 def access_token_hash(token: Token) -> str:
     """What tells a token from another without being one."""
     return hashlib.sha256(token.access_token.encode()).hexdigest()
+
+
+def _failed_refresh(error: Exception) -> str:
+    """The outcome of a refresh that failed: the error's code, or "lock_busy" where another process holds the lock."""
+    match error:
+        case CredhelperError():
+            return error.code
+        case DeadlineExceeded():
+            return Unavailable.code
+        case file_lock.LockBusy():
+            return "lock_busy"
+        case _:
+            return "fault"
 
 
 def _forget_failures(held: _Held) -> None:

@@ -1,0 +1,43 @@
+"""Who asked for what lately, by their programs' names: a notice says whom the end of a session hits."""
+
+from credhelper.domain.model import SsoSession
+from credhelper.local.clock import Clock
+
+LATELY = 3600.0  # seconds
+MOST_NAMES = 32  # of one session
+
+NAMED = 2  # how many are called by their names
+
+
+class Callers:
+    """The programs that used each session. Lives on the event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.is_wanted = False
+        """Whether anybody is going to ask; finding out a caller's name is not quite free."""
+        self._clock = clock
+        self._seen: dict[str, dict[str, float]] = {}
+        """By session, then by name, the latest last: when, in seconds of the clock that runs on in suspends."""
+
+    def note(self, session: SsoSession, name: str | None) -> None:
+        """The program ``name`` asks for a role of ``session``; None: nobody knows which it is."""
+        if name is None:
+            return
+        seen = self._seen.setdefault(session.cache_key, {})
+        seen.pop(name, None)
+        seen[name] = self._clock.boottime()
+        if len(seen) > MOST_NAMES:
+            del seen[next(iter(seen))]
+
+    def lately(self, session: SsoSession) -> list[str]:
+        """The names of those that asked in the last hour, the latest first."""
+        since = self._clock.boottime() - LATELY
+        seen = self._seen.get(session.cache_key, {})
+        return [name for name, when in reversed(seen.items()) if when >= since]
+
+
+def listed(names: list[str]) -> str:
+    """``names``, of which there is at least one, as they stand in a sentence: "aws, terraform and 2 others"."""
+    if len(names) <= NAMED + 1:
+        return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} others"
