@@ -8,6 +8,7 @@ import contextlib
 import os
 import platform
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -63,6 +64,7 @@ def main() -> int:
             ("daemon: start to its first answer, median", starts(machine, sizes.starts)),
             (f"daemon: memory when idle after its start, files watched, {vault}", memory(machine)),
             *one_client(machine, sizes.runs),
+            *commands(machine, sizes.starts),
             wake_ups(machine, sizes.idle),
             many_clients(machine, sizes.parallel),
             at_once(machine, sandbox, sizes.connections),
@@ -155,6 +157,29 @@ def one_client(machine: Machine, runs: int) -> list[tuple[str, str]]:
     ]
 
 
+def commands(machine: Machine, runs: int) -> list[tuple[str, str]]:
+    """What a person types and waits for, from the start of the process to its end."""
+    status = statistics.median(_timed(machine, [_program(), "status"]) for _ in range(runs))
+    with silent_place() as place:
+        deaf = {"AWS_ENDPOINT_URL": place, "CREDHELPER_SOCKET": str(machine.root / "nobody.sock")}
+        lone = [_timed(machine, [_program(), "doctor"], status=8, **deaf) for _ in range(runs)]
+    return [
+        (f"`credhelper status`, median of {runs}", _ms(status)),
+        (f"`credhelper doctor` without a daemon and with endpoints that never answer, worst of {runs}", _ms(max(lone))),
+    ]
+
+
+@contextlib.contextmanager
+def silent_place() -> Iterator[str]:
+    """An address at which somebody listens and nobody ever answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("credhelper"))
+
+
 def many_clients(machine: Machine, count: int) -> tuple[str, str]:
     """Warm fast clients started together, until the last one has ended."""
     line = machine.process_line("dev")
@@ -199,10 +224,13 @@ async def _ask(socket: Path, fields: dict[bytes, bytes]) -> float:
     return time.perf_counter() - started
 
 
-def _timed(machine: Machine, argv: list[str]) -> float:
+def _timed(machine: Machine, argv: list[str], *, status: int = 0, **environment: str) -> float:
     started = time.perf_counter()
-    subprocess.run(argv, env=machine.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
+    env = machine.environment | environment
+    done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    took = time.perf_counter() - started
+    assert done.returncode == status, f"{argv} ended with {done.returncode}"
+    return took
 
 
 def _ms(seconds: float) -> str:
