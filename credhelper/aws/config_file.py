@@ -162,7 +162,7 @@ class Configuration:
         start_url = self._required(keys, prefix + "start_url", section)
         if not is_https_or_loopback(start_url):
             raise ConfigError(
-                f"{self.paths.config}: {section}: {prefix}start_url is not an https:// address: {safe(start_url)}"
+                f"{self.paths.config}: {section}: {prefix}start_url is not an https:// address: {_shown(start_url)}"
             )
         region = self._required(keys, prefix + "region", section, _REGION, A_REGION)
         # Scopes belong to an sso-session: the AWS CLI registers legacy clients without any.
@@ -175,7 +175,7 @@ class Configuration:
             if of_profile is not None and of_profile != of_session:
                 raise ConfigError(
                     f"{self.paths.config}: {section} and [sso-session {safe(session)}] contradict each other in {key}:"
-                    f" “{safe(of_profile)}” and “{safe(of_session)}”"
+                    f" “{_shown(of_profile)}” and “{_shown(of_session)}”"
                 )
 
     def _required(
@@ -190,7 +190,7 @@ class Configuration:
         if not value:
             raise ConfigError(f"{self.paths.config}: {section}: {key} is missing")
         if form and not form.fullmatch(value):
-            raise ConfigError(f"{self.paths.config}: {section}: {key}: “{safe(value)}” is not {described}")
+            raise ConfigError(f"{self.paths.config}: {section}: {key}: “{_shown(value)}” is not {described}")
         return value
 
 
@@ -216,6 +216,11 @@ def is_region(text: str) -> bool:
     return _REGION.fullmatch(text) is not None
 
 
+def _shown(value: str) -> str:
+    """A value's own line: what is indented below it belongs to it too, and may be a key that holds a secret."""
+    return safe(value.partition("\n")[0])
+
+
 def _section(profile: str) -> str:
     return "[default]" if profile == "default" else f"[profile {safe(profile)}]"
 
@@ -223,7 +228,7 @@ def _section(profile: str) -> str:
 def _parse(path: Path) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser()
     try:
-        text = io.TextIOWrapper(io.BytesIO(_read(path)), encoding="utf-8")  # any line ending will do, as for botocore
+        text = io.TextIOWrapper(io.BytesIO(read(path)), encoding="utf-8")  # any line ending will do, as for botocore
         parser.read_file(text, source=str(path))
     except FileNotFoundError:
         return {}
@@ -236,8 +241,11 @@ def _parse(path: Path) -> dict[str, dict[str, str]]:
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
-def _read(path: Path) -> bytes:
-    """The whole file; links are followed. Raises ConfigError for what no configuration can be: it might never end."""
+def read(path: Path) -> bytes:
+    """The whole file; links are followed. Never blocks.
+
+    Raises OSError, and ConfigError for what no configuration can be: it might never end.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang us
     try:
         kind = os.fstat(descriptor).st_mode

@@ -60,6 +60,10 @@ class Keychain:
                 return key
         raise KeychainUnavailable("what the keyring holds under credhelper's name is no key")
 
+    def look(self, name: str) -> bool:
+        """Whether it holds a key of that name; none is made. Raises KeychainUnavailable."""
+        return self._ask("look", name) == "yes"
+
     def delete(self, name: str) -> None:
         """Has the keyring forget the key of that name, if it holds one. Raises KeychainUnavailable."""
         self._ask("delete", name)

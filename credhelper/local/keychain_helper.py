@@ -1,6 +1,7 @@
-"""The process that talks to the keyring: ``python -Im credhelper.local.keychain_helper get|delete BACKENDS NAME``.
+"""The process that talks to the keyring: ``python -Im credhelper.local.keychain_helper get|look|delete BACKENDS NAME``.
 
-Says one line on stdout, which is a pipe: ``done``, for get followed by the key in base64, or ``failed`` and why.
+Says one line on stdout, which is a pipe: ``done``, for get followed by the key in base64 and for look by ``yes`` or
+``no``, or ``failed`` and why.
 Nothing secret is in its arguments or environment. Whoever started it kills it at a deadline.
 
 The library's own choice of a backend is not used: it takes the one of a variable, of a file, or with two of them
@@ -50,7 +51,7 @@ def main() -> int:
 
 
 def _on_first_present(verb: str, backends: list[str], name: str) -> str:
-    work = {"get": _get, "delete": _delete}[verb]
+    work = {"get": _get, "look": _look, "delete": _delete}[verb]
     reasons = []
     for backend in backends:
         try:
@@ -73,6 +74,10 @@ def _get(keyring: "KeyringBackend", name: str) -> str:
     if found is None:
         raise Refused("the keyring took the key and does not give it back")
     return found
+
+
+def _look(keyring: "KeyringBackend", name: str) -> str:
+    return "no" if keyring.get_password(SERVICE, name) is None else "yes"
 
 
 def _delete(keyring: "KeyringBackend", name: str) -> str:
