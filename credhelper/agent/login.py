@@ -93,6 +93,8 @@ class Login:
         self.expires_at = started_at + AUTHORIZATION_TIME
         self.events: list[Event] = []
         self.error: CredhelperError | None = None
+        self.on_end: Callable[[str], None] = lambda _: None
+        """Told how it ended: "ok", or an error's ``code``."""
         self._news = asyncio.Event()
         self._followers = 0
         self._task: asyncio.Task[None] | None = None
@@ -158,6 +160,7 @@ class Login:
         except Exception:
             log.exception("a fault during the login to %s", safe(self.session.label))
             self._fail(CredhelperError("a fault in the credhelper daemon; its log says more"))
+        self.on_end("ok" if self.error is None else self.error.code)
 
     def _fail(self, error: CredhelperError) -> None:
         self.error = error

@@ -90,6 +90,8 @@ class RoleCredentialsCache:
         self.on_first_use: Callable[[Role, Entry], None] = lambda _, __: None
         """Told when credentials are handed out for the first time since they were obtained."""
         self.on_dropped: Callable[[Role], None] = lambda _: None
+        self.on_fetch: Callable[[str], None] = lambda _: None
+        """Told how each fetch has ended: "ok", or an error's ``code``."""
         self.on_attention: Callable[[], None] = lambda: None
         """Told when ``run_due`` may have something to do sooner than it said."""
         self._tokens = tokens
@@ -349,11 +351,14 @@ class RoleCredentialsCache:
         try:
             entry = await self._fetch_for_current_login(role)
         except CredhelperError as error:
+            self.on_fetch(error.code)
             self._note_failure(role, error)
             raise
         except Exception:
+            self.on_fetch(CredhelperError.code)
             self._note_failure(role, CredhelperError("a fault in the credhelper daemon; its log says more"))
             raise
+        self.on_fetch("ok")
         before = self._entries.get(role)
         entry.last_used_at = before.last_used_at if before else None
         self._entries[role] = entry

@@ -15,6 +15,7 @@ from credhelper.local.clock_changes import ClockWatch
 log = logging.getLogger(__name__)
 
 LEAST_BETWEEN_NETWORKS = 15.0  # seconds between two changes of the network that end all pauses
+LEAST_BETWEEN_RESUMES = 15.0  # seconds: what the clocks and logind both tell of is one resume
 LEAST_PAUSE = 0.05  # seconds: whatever goes wrong with a reckoning, it must not spin
 
 
@@ -36,12 +37,21 @@ class Upkeep:
         self._clock = clock
         self._not_before = 0.0
         self._clock_watch = ClockWatch(clock)
+        self._has_resumed = False
+        self._no_resume_before = 0.0
         self._attention = asyncio.Event()
         self.on_clock_jump: Callable[[], None] = lambda: None
+        self.on_delay: Callable[[float], None] = lambda _: None
+        """Told how many seconds too late each round that was due began."""
 
     def wake(self) -> None:
         """Something has changed: look again at what is due."""
         self._attention.set()
+
+    def resumed(self) -> None:
+        """The system says that the machine has slept; the clocks may say so too, and whoever is first counts."""
+        self._has_resumed = True
+        self.wake()
 
     def network_changed(self) -> None:
         """What could not be reached may be reached now."""
@@ -54,7 +64,7 @@ class Upkeep:
 
     def run_due(self) -> float | None:
         """Starts everything that is due; seconds until the next thing is, None when nothing is to come."""
-        jump = self._clock_watch.has_jumped()
+        jump = self._what_happened()
         if jump is not None:
             log.info("%s; looking at everything again", jump)
             self._retry_now()
@@ -71,11 +81,24 @@ class Upkeep:
             except Exception:
                 log.exception("a fault in the background work")
                 pause = 60.0
+            timer = asyncio.timeout(None if pause is None else max(pause, LEAST_PAUSE))
             try:
-                async with asyncio.timeout(None if pause is None else max(pause, LEAST_PAUSE)):
+                async with timer:
                     await self._attention.wait()
             except TimeoutError:
-                continue
+                due = timer.when()
+                assert due is not None  # noqa: S101  # it has gone off
+                self.on_delay(asyncio.get_running_loop().time() - due)
+
+    def _what_happened(self) -> str | None:
+        """A jump of the clocks, or a resume that they have not shown."""
+        now, jump = self._clock.monotonic(), self._clock_watch.has_jumped()
+        has_resumed, self._has_resumed = self._has_resumed, False
+        if jump is None and has_resumed and now >= self._no_resume_before:
+            jump = "the machine has woken"
+        if jump is not None:
+            self._no_resume_before = now + LEAST_BETWEEN_RESUMES
+        return jump
 
     def _retry_now(self) -> None:
         for part in self._parts:

@@ -123,6 +123,11 @@ class Vault:
         """Why it is memory only, in a few words for a person."""
         return self._key_trouble or self._disk_trouble
 
+    @property
+    def is_switched_off(self) -> bool:
+        """Whether memory is all there is to be, by choice."""
+        return self._keychain is None
+
     async def open(self) -> None:
         """Gets the key from the keyring, unless it is at hand or the keyring failed less than ten minutes ago.
 

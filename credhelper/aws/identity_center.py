@@ -3,17 +3,18 @@
 Nothing of an answer is believed before it was looked at: what lacks a member or has it wrong is not AWS's.
 """
 
+import functools
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from credhelper.aws.server_time import ServerTime
 from credhelper.aws.transport import Answer, Transport
 from credhelper.domain import documents, oauth
-from credhelper.domain.errors import RoleNotAssigned, Unavailable, UpstreamError
+from credhelper.domain.errors import CredhelperError, Refused, RoleNotAssigned, Unavailable, UpstreamError
 from credhelper.domain.model import (
     DeviceAuthorization,
     Flow,
@@ -33,6 +34,11 @@ REVOKE_DEADLINE = 3.0  # seconds: a logout waits for nobody
 DEFAULT_POLLING_INTERVAL = 5.0  # seconds, where the answer names none (RFC 8628 section 3.2)
 LONGEST_POLLING_INTERVAL = 600.0  # seconds; no device code lives longer than that
 
+NOT_DECIDED = frozenset({oauth.Poll.AGAIN, oauth.Poll.SLOWER})
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -41,6 +47,35 @@ class Identity:
     account_id: str
     arn: str
     user_id: str
+
+
+def _told(
+    operation: str,
+) -> Callable[[Callable[Concatenate["IdentityCenter", P], T]], Callable[Concatenate["IdentityCenter", P], T]]:
+    """A method that makes one call of AWS's ``operation``: ``on_call`` is told of it."""
+
+    def around(method: Callable[Concatenate["IdentityCenter", P], T]) -> Callable[Concatenate["IdentityCenter", P], T]:
+        @functools.wraps(method)
+        def call(self: "IdentityCenter", /, *args: P.args, **named: P.kwargs) -> T:
+            began, outcome = self._clock.monotonic(), "fault"
+            try:
+                answer = method(self, *args, **named)
+                outcome = "ok"
+                return answer
+            except CredhelperError as error:
+                outcome = _outcome(error)
+                raise
+            finally:
+                self.on_call(operation, outcome, self._clock.monotonic() - began)
+
+        return call
+
+    return around
+
+
+def _outcome(error: CredhelperError) -> str:
+    is_pending = isinstance(error, Refused) and oauth.after_poll(error.reason) in NOT_DECIDED
+    return "pending" if is_pending else error.code
 
 
 class IdentityCenter:
@@ -58,11 +93,22 @@ class IdentityCenter:
         revoke_deadline: float = REVOKE_DEADLINE,
     ) -> None:
         self._clock = clock or SystemClock()
+        self.on_call: Callable[[str, str, float], None] = lambda _, __, ___: None
+        """Told of each call in its thread: AWS's name for it, how it ended, and how many seconds it took.
+
+        It ended "ok", as an error's ``code`` says, or "pending" where a person has not decided about a login yet.
+        """
         self._call_deadline = call_deadline
         self._revoke_deadline = revoke_deadline
         self.server_time = ServerTime(self._clock)
         self._transport = Transport(self._clock, self.server_time)
 
+    @property
+    def transport(self) -> Transport:
+        """How it calls AWS, for whoever wants to know whether AWS can be reached."""
+        return self._transport
+
+    @_told("RegisterClient")
     def register_client(self, session: SsoSession, flow: Flow) -> Registration:
         """RegisterClient for one flow, with the AWS CLI's parameters."""
         scopes = session.scopes
@@ -101,6 +147,7 @@ class IdentityCenter:
             proof=proof,
         )
 
+    @_told("StartDeviceAuthorization")
     def start_device_authorization(self, session: SsoSession, registration: Registration) -> DeviceAuthorization:
         """StartDeviceAuthorization (RFC 8628 section 3.1)."""
         answer = self._oidc(
@@ -150,6 +197,7 @@ class IdentityCenter:
         registration = Registration(token.client_id, token.client_secret, token.registration_expires_at)
         return self._create_token(session, registration, "refresh_token", {"refreshToken": token.refresh_token})
 
+    @_told("GetRoleCredentials")
     def get_role_credentials(self, role: Role, access_token: str) -> RoleCredentials:
         """GetRoleCredentials, with both times by AWS's clock.
 
@@ -185,10 +233,12 @@ class IdentityCenter:
             raise Unavailable(f"{answer.place} answered with credentials that have already expired")
         return credentials
 
+    @_told("Logout")
     def revoke(self, region: str, access_token: str) -> None:
         """The portal's Logout: ends the sign-in that the token belongs to. Does not wait long."""
         self._transport.call("sso", region, "logout", {"accessToken": access_token}, deadline=self._revoke_deadline)
 
+    @_told("GetCallerIdentity")
     def get_caller_identity(self, region: str, credentials: RoleCredentials) -> Identity:
         """STS GetCallerIdentity, signed with the role's credentials."""
         answer = self._transport.call(
@@ -205,6 +255,7 @@ class IdentityCenter:
         )
         return Identity(_text(answer, "Account"), _text(answer, "Arn"), _text(answer, "UserId"))
 
+    @_told("CreateToken")
     def _create_token(
         self, session: SsoSession, registration: Registration, grant_type: str, proof: dict[str, Any]
     ) -> IssuedToken:

@@ -19,12 +19,14 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
-from credhelper import __version__
+from credhelper import __version__, log
 from credhelper.aws.limits import limited, limited_pool
 from credhelper.aws.server_time import ServerTime, http_date
 from credhelper.domain.errors import ConfigError, Refused, Throttled, Unavailable
 from credhelper.domain.text import safe
 from credhelper.local.clock import Clock
+
+log.silence("botocore", "urllib3")  # their debug output carries tokens; nobody may switch it on here
 
 CONNECT_TIMEOUT = 4  # seconds
 READ_TIMEOUT = 6  # seconds between two bytes

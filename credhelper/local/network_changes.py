@@ -24,6 +24,11 @@ class NetworkChanges:
         self._tell: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the kernel tells us."""
+        return self._socket is not None
+
     def start(self, loop: asyncio.AbstractEventLoop, tell: Callable[[], None]) -> None:
         """From now on ``tell`` is called in ``loop``, once for each burst of changes, half a second after its first.
 

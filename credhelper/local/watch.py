@@ -43,6 +43,18 @@ class Report:
     """Every path that need not be looked at until it stands in ``changed``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How many of the watched files there are, by how a change is noticed."""
+
+    told: int
+    """The kernel tells at once."""
+    polled: int
+    """Somebody looks every second."""
+    unwatched: int
+    """Neither, just now: whoever uses the file looks."""
+
+
 class Watch:
     """Watches files, which may be absent, as may their directories; makes nothing itself.
 
@@ -108,6 +120,14 @@ class Watch:
         """Compares everything soon, from any thread: after a suspend, for example."""
         self._has_events_at.clear()
         self._wake.set()
+
+    def coverage(self) -> Coverage:
+        """How changes are noticed, as of the last comparison; from any thread, and waits for no disk."""
+        with self._lock:
+            paths = frozenset(self._paths)
+        reliable = self._reliable & paths
+        polled = reliable & self._eyes.seen
+        return Coverage(len(reliable) - len(polled), len(polled), len(paths) - len(reliable))
 
     def _hint(self, paths: Collection[Path]) -> None:
         with self._lock:

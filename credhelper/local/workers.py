@@ -7,6 +7,7 @@ more; each kind of work has its own allowance of calls that run at once.
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ class Workers:
     """Runs at most ``allowance`` calls of one lane at a time; a call given up on no longer counts."""
 
     def __init__(self, kind: str, allowance: int) -> None:
+        self.on_delay: Callable[[float], None] = lambda _: None
+        """Told how many seconds each result had to wait for the event loop."""
         self._kind = kind
         self._allowance = allowance
         self._lanes: dict[str, asyncio.Semaphore] = {}
@@ -41,7 +44,8 @@ class Workers:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
 
-        def settle(result: T | None, error: BaseException | None) -> None:
+        def settle(result: T | None, error: BaseException | None, done_at: float) -> None:
+            self.on_delay(time.monotonic() - done_at)
             if outcome.cancelled():
                 return
             if error is not None:
@@ -56,7 +60,7 @@ class Workers:
             except BaseException as raised:  # noqa: BLE001  # it belongs to whoever waits
                 error = raised
             try:
-                loop.call_soon_threadsafe(settle, result, error)
+                loop.call_soon_threadsafe(settle, result, error, time.monotonic())
             except RuntimeError:
                 return  # the loop has closed: nobody waits any more
 

@@ -1,0 +1,192 @@
+"""The door for Prometheus: ``/metrics`` and ``/health`` over HTTP, on loopback only and off unless it is configured.
+
+Everybody on this machine can knock, so nothing that is told here names a person, an account, a session or a file, and
+however many knock, what they get is made once a second at most.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+
+import h11
+
+from credhelper.agent.agent import Agent
+from credhelper.agent.health import Trouble
+from credhelper.domain.errors import CredhelperError
+from credhelper.endpoints.metrics import CONTENT_TYPE, Metrics
+from credhelper.local import loopback_http
+from credhelper.local.loopback_http import Answer, Exchange, refusal
+from credhelper.local.settings import Settings
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 2.0  # seconds for all of a request
+ANSWER_SECONDS = 2.0  # seconds for an answer to be taken
+MOST_CONNECTIONS = 64
+KEPT = 1.0  # seconds for which everybody gets the same answer
+FIRST_PAUSE = 2.0  # seconds until an address that could not be had is tried again; then twice that, and so on
+LONGEST_PAUSE = 600.0
+
+
+class MetricsHttp:
+    """Listens where the settings say, or nowhere. Lives on the event loop; what goes wrong here ends nothing else."""
+
+    def __init__(self, agent: Agent, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._agent = agent
+        self._metrics = Metrics(agent)
+        self._monotonic = monotonic
+        self._listen = ""
+        self._server: asyncio.Server | None = None
+        self._hosts: frozenset[bytes] = frozenset()
+        self._trouble: Trouble | None = None
+        self._pause = FIRST_PAUSE
+        self._retry: asyncio.TimerHandle | None = None
+        self._listener: socket.socket | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._connections: dict[asyncio.Task[None], None] = {}
+        """In the order in which they came."""
+        self._pages: dict[bytes, Callable[[], Awaitable[Answer]]] = {b"/metrics": self._text, b"/health": self._health}
+        self._made: dict[bytes, tuple[float, asyncio.Task[Answer]]] = {}
+        agent.health.asks.append(lambda: self._trouble)
+
+    @property
+    def url(self) -> str | None:
+        """Where the metrics are, None while nothing listens."""
+        return self._agent.health.metrics_url
+
+    def apply(self, settings: Settings) -> None:
+        """Listens where these settings say from now on. Where nothing changes, nothing happens.
+
+        An address that cannot be had is told as a trouble and tried again. Raises CredhelperError for it.
+        """
+        if settings.metrics_listen == self._listen and self._trouble is None:
+            return
+        self._close()
+        self._listen, self._pause = settings.metrics_listen, FIRST_PAUSE
+        if self._listen:
+            self._open_or_try_again()
+
+    def begin(self, settings: Settings) -> None:
+        """``apply`` at the start of the daemon: what cannot be is logged."""
+        try:
+            self.apply(settings)
+        except CredhelperError as error:
+            log.warning("%s", error)
+
+    async def stop(self) -> None:
+        """Closes it; answers under way are broken off."""
+        starting = [self._starting] if self._starting else []
+        self._close()
+        tasks = [*starting, *self._connections, *(task for _, task in self._made.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _open_or_try_again(self) -> None:
+        """Raises CredhelperError."""
+        try:
+            self._open(self._listen)
+        except (OSError, ValueError) as error:
+            why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            self._trouble = Trouble("the metrics endpoint cannot be opened", f"{self._listen}: {why}")
+            self._retry = asyncio.get_running_loop().call_later(self._pause, self._try_again)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            raise CredhelperError(f"metrics cannot be served at {self._listen}: {why}") from None
+        self._trouble = None
+
+    def _try_again(self) -> None:
+        with contextlib.suppress(CredhelperError):  # told before, and still a trouble
+            self._open_or_try_again()
+
+    def _open(self, listen: str) -> None:
+        """Listens; whoever connects before the server has started waits for it. Raises OSError, ValueError."""
+        host, _, port = listen.rpartition(":")
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+        if not address.is_loopback:
+            raise ValueError("it is no loopback address")
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        listener = socket.create_server((str(address), int(port)), family=family, backlog=MOST_CONNECTIONS)
+        self._listener, self._starting = listener, asyncio.ensure_future(self._start(listener))
+        bound = listener.getsockname()[1]
+        self._hosts = loopback_http.hosts(str(address), bound)
+        self._agent.health.metrics_url = f"http://{host}:{bound}/metrics"
+        log.info("metrics are served at %s", self.url)
+
+    async def _start(self, listener: socket.socket) -> None:
+        limit = loopback_http.LARGEST_HEAD
+        # Nothing of this is waited for before the server is ours to close.
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=limit, start_serving=False)
+        await self._server.start_serving()
+
+    def _close(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._starting is not None:
+            self._starting.cancel()
+        if self._server is not None:
+            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
+        self._retry = self._starting = self._server = self._listener = self._trouble = None
+        self._agent.health.metrics_url = None
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._track()
+        exchange = Exchange(reader, writer)
+        try:
+            with contextlib.suppress(OSError, TimeoutError):  # who breaks off or dawdles has only itself to blame
+                request = await exchange.request(REQUEST_SECONDS)
+                if request is not None:
+                    answer = request if isinstance(request, Answer) else await self._answer(request)
+                    self._agent.counts.http[answer.status] += 1
+                    await exchange.answer(answer, ANSWER_SECONDS)
+        finally:
+            exchange.end()
+
+    def _track(self) -> None:
+        """Of too many connections the oldest has to go: whoever means well is done by then."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # start_server makes one for each connection
+        if len(self._connections) >= MOST_CONNECTIONS:
+            next(iter(self._connections)).cancel()
+        self._connections[task] = None
+        task.add_done_callback(lambda done: self._connections.pop(done, None))
+
+    async def _answer(self, request: h11.Request) -> Answer:
+        turned_away = loopback_http.objection(request, self._hosts)
+        if turned_away is not None:
+            return turned_away
+        make = self._pages.get(request.target)
+        if make is None:
+            return refusal(404, "there is nothing at this address; there is /metrics, and /health")
+        return await self._page(request.target, make)
+
+    async def _page(self, target: bytes, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The page as it was made for somebody within the last second, or made now for all who ask meanwhile."""
+        made_at, task = self._made.get(target, (0.0, None))
+        if task is None or (task.done() and self._monotonic() - made_at >= KEPT):
+            task = asyncio.ensure_future(self._made_page(make))
+            self._made[target] = (self._monotonic(), task)
+        return await asyncio.shield(task)
+
+    async def _made_page(self, make: Callable[[], Awaitable[Answer]]) -> Answer:
+        try:
+            return await make()
+        except CredhelperError as error:
+            log.warning("metrics: %s", error)
+        except Exception:
+            log.exception("a fault while answering over HTTP")
+        return refusal(500, "a fault in the credhelper daemon; its log says more")
+
+    async def _text(self) -> Answer:
+        return Answer(200, (await self._metrics.text()).encode(), CONTENT_TYPE)
+
+    async def _health(self) -> Answer:
+        is_healthy, document = await self._agent.health.public_document()
+        return Answer(200 if is_healthy else 503, json.dumps(document).encode() + b"\n", "application/json")
