@@ -16,15 +16,21 @@ from typing import Any, Protocol
 from credhelper import __version__
 from credhelper.agent import logout as log_out
 from credhelper.agent import status
+from credhelper.agent.callers import Callers
 from credhelper.agent.choices import Choices
 from credhelper.agent.configurations import Configurations
+from credhelper.agent.counts import Counts
+from credhelper.agent.health import Health
 from credhelper.agent.keeper import Keeper
 from credhelper.agent.login import Event, Login, Logins, logged_in
+from credhelper.agent.notices import Notices
 from credhelper.agent.revocations import Ending, Revocations
 from credhelper.agent.role_credentials import RoleCredentialsCache
+from credhelper.agent.settings_in_force import SettingsInForce
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.upkeep import Upkeep
 from credhelper.agent.vault import KeyBox, KeyHolder, Vault
+from credhelper.aws import reachability
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.sealed_token_cache import SealedTokenCache
@@ -39,6 +45,7 @@ from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession, Tok
 from credhelper.domain.text import safe
 from credhelper.local import places
 from credhelper.local.clock import Clock, SystemClock
+from credhelper.local.desktop import Desktop
 from credhelper.local.keychain import key_name
 from credhelper.local.settings import Settings
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -77,6 +84,7 @@ class Agent:
         api: IdentityCenter | None = None,
         clock: Clock | None = None,
         keychain: KeyHolder | None = None,
+        desktop: Desktop | None = None,
         rng: random.Random | None = None,
     ) -> None:
         settings = settings or Settings()
@@ -88,6 +96,7 @@ class Agent:
         # Each session has places of its own: one whose region hangs must not hold up the others, nor a login.
         self._network = Workers("aws", 8)
         self._disk = Workers("disk", 4)
+        self.settings = SettingsInForce(settings, self._disk)
         self._lock_path = lambda key: places.refresh_lock(state_directory, key)
         self._vault_directory = places.vault_directory(state_directory)
         box = KeyBox()
@@ -101,11 +110,26 @@ class Agent:
         self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network, rng)
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self.revocations = Revocations(self._api, clock, self._network, rng)
-        self.upkeep = Upkeep((self.tokens, self.roles, self.revocations), clock)
+        self.callers = Callers(clock)
+        self.notices = Notices(self.tokens, self.callers, clock, desktop, places.told_notices(state_directory))
+        self.notices.apply(settings)
+        self.settings.on_change.append(self.notices.apply)
+        self.upkeep = Upkeep((self.tokens, self.roles, self.revocations, self.notices), clock)
         self.keeper = Keeper(self.vault, self.tokens, self.roles, self._api.server_time)
         self.configurations = Configurations(home)
         self.choices = Choices(self.configurations)
+        self.counts = Counts()
+        self.health = Health(
+            tokens=self.tokens,
+            roles=self.roles,
+            revocations=self.revocations,
+            vault=self.vault,
+            server_time=self._api.server_time,
+            counts=self.counts,
+            clock=clock,
+        )
         self._connect_parts()
+        self._have_counted()
         self._watcher: Watcher | None = None
         self._vouched_for: frozenset[Path] = frozenset()
         self._logouts: set[asyncio.Task[Json]] = set()
@@ -120,12 +144,26 @@ class Agent:
         self.tokens.on_orphan = self._end_orphan
         self.roles.on_fetched = self.roles.on_first_use = self.keeper.keep
         self.roles.on_dropped = self.vault.drop
+        self.tokens.on_end = lambda _: self.upkeep.wake()
+        self.notices.login_command = self.choices.login_command
+        self.notices.is_logging_in = lambda session: any(
+            login.session.cache_key == session.cache_key for login in self.logins.under_way()
+        )
         self.vault.on_key = self._key_has_come
         self.configurations.on_new_file = self._watch
         self.configurations.on_forgotten_file = self._watch_no_more
         self.configurations.on_change = self.roles.forget_failures
-        for part in (self.tokens, self.roles, self.revocations):
+        for part in (self.tokens, self.roles, self.revocations, self.notices):
             part.on_attention = self.upkeep.wake
+
+    def _have_counted(self) -> None:
+        """Whatever happens is told to those who count it."""
+        self._api.on_call = self.counts.call
+        self.tokens.on_refresh = lambda outcome: self.counts.refreshes.update((outcome,))
+        self.roles.on_fetch = lambda outcome: self.counts.fetches.update((outcome,))
+        self.notices.on_shown = lambda kind: self.counts.notices.update((kind.value,))
+        for timed in (self._network, self._disk, self.upkeep):
+            timed.on_delay = self.health.lag.note
 
     def introduce(self, socket: str) -> None:
         """Tells where the daemon can be reached, for ``status``."""
@@ -184,9 +222,14 @@ class Agent:
 
     # -- the verbs ----------------------------------------------------------------------------------------------------
 
-    def get_at_once(self, fields: Fields) -> str | None:
-        """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``."""
-        return self.roles.hit(self.choices.role_of_hit(fields))
+    def get_at_once(self, fields: Fields, caller: str | None = None) -> str | None:
+        """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``.
+
+        ``caller`` is the name of the program that asks, where it is known.
+        """
+        role = self.choices.role_of_hit(fields)
+        self.callers.note(role.session, caller)
+        return self.roles.hit(role)
 
     async def get(self, fields: Fields) -> str:
         """The ``credential_process`` document of the chosen role.
@@ -201,6 +244,7 @@ class Agent:
         except TimeoutError:
             raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
         except LoginRequired as error:
+            self.notices.refused(role.session)
             raise self.choices.with_hint(error, role.session, fields) from None
 
     async def whoami(self, fields: Fields) -> Json:
@@ -239,6 +283,7 @@ class Agent:
         hint = "credhelper login " + self.choices.selector(session, fields)
         login = self.logins.join(session, flow, force=fields.get("force") == "1", hint=hint)
         if login is not None:
+            login.on_end = lambda outcome: self.counts.logins.update((outcome,))
             return login, {}
         token = self.tokens.look(session)
         return None, logged_in(session, token.expires_at if token else self._clock.now())
@@ -281,8 +326,21 @@ class Agent:
         if selected is None:
             self._behind(self.vault.forget_key())
         await asyncio.gather(*(self._revoke(outcome) for outcome in receipt.outcomes))
+        self.counts.logouts["done_in_part" if receipt.left else "ok"] += 1
         receipt.still_valid = still_valid
         return receipt.document()
+
+    async def check(self, fields: Fields) -> Json:
+        """What ``credhelper doctor`` can only learn here: which endpoints answer to this process, and how it is built.
+
+        Raises DaemonUnreachable.
+        """
+        configuration, _ = self.configurations.and_mistakes(fields)
+        return await reachability.report(self._api, configuration) | {"installation": _installation()}
+
+    async def reload(self, _: Fields) -> Json:
+        """Reads ``config.toml`` anew; what has changed, or why nothing has: see ``SettingsInForce.reload``."""
+        return await self.settings.reload()
 
     def status(self, fields: Fields) -> Json:
         """The contract's status document, and ``chosen``: the state of the session chosen by an option, or None."""
@@ -305,7 +363,9 @@ class Agent:
     async def stop(self) -> None:
         """Ends everything under way, within some 4 s: what must reach the disk may."""
         await self.logins.stop()
-        await asyncio.gather(self._end_logouts(), self.roles.stop(), self.tokens.stop(), self.revocations.stop())
+        await asyncio.gather(
+            self._end_logouts(), self.roles.stop(), self.tokens.stop(), self.revocations.stop(), self.notices.stop()
+        )
         await self.vault.stop()
 
     async def _end_logouts(self) -> None:
@@ -371,6 +431,7 @@ class Agent:
             "vault": self.vault.state,
             "vault_error": self.vault.trouble,
             "clock_skew": None if skew is None else round(skew.total_seconds()),
+            "settings_error": self.settings.error,
         }
 
     def _describe_roles(self, configuration: Configuration) -> list[Json]:
@@ -395,6 +456,10 @@ class Agent:
 def render(document: Json) -> str:
     """A document as it goes over the socket."""
     return json.dumps(document)
+
+
+def _installation() -> Json:
+    return {"package": str(Path(__file__).parent.parent), "exists": Path(__file__).exists()}
 
 
 def _still_valid(role: Role, credentials: RoleCredentials) -> Json:

@@ -59,6 +59,18 @@ class Choices:
             return "--sso-session " + shlex.quote(session.name)
         return "--profile " + shlex.quote(self.profile_name(fields) or "")
 
+    def login_command(self, session: SsoSession) -> str:
+        """The command that logs in to a session, where no caller has named it; a legacy one by a profile of the home's.
+
+        Raises nothing.
+        """
+        if session.name is not None:
+            return "credhelper login --sso-session " + shlex.quote(session.name)
+        configuration, _ = self._configurations.and_mistakes(self._configurations.own_fields)
+        roles = configuration.roles().items()
+        profile = next((name for name, role in roles if role.session.cache_key == session.cache_key), None)
+        return "credhelper login" if profile is None else "credhelper login --profile " + shlex.quote(profile)
+
     def with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
         """Completes the hint of a legacy session, which only the caller's choice can name."""
         return LoginRequired(error.message, hint=error.hint or "credhelper login " + self.selector(session, fields))

@@ -53,6 +53,7 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -
             "vault": None,
             "vault_error": None,
             "clock_skew": None,
+            "settings_error": None,
         },
         sso_sessions=sessions(configuration, state_of),
     )

@@ -7,17 +7,18 @@ import os
 import signal
 from pathlib import Path
 
-from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import CredhelperError, DaemonUnreachable
+from credhelper.cli import daemon_health, daemon_link, options, speech
+from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, DoneInPart
 from credhelper.local import launcher, places, private_directory
 
 STOP_ANSWER_SECONDS = 3
+FOR_GOOD = "systemctl --user stop credhelper.socket credhelper.service"
 FORCE_SECONDS = 3.0
 
 
 def add(commands: options.Commands) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("daemon", help="run, start, stop or restart the background process")
+    parser = commands.add_parser("daemon", help="run, start, stop, restart or reload the background process")
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = parts.add_parser("run", help="run in the foreground until SIGTERM")
     run_parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
@@ -26,8 +27,15 @@ def add(commands: options.Commands) -> None:
         ("start", start, "start it in the background, unless it runs"),
         ("stop", stop, "stop it"),
         ("restart", restart, "stop it if it runs, and start it"),
+        ("reload", reload, "have it read its config.toml anew; it goes on serving"),
     ):
         parts.add_parser(name, help=text).set_defaults(run=handler)
+    parts.add_parser("metrics", help="print its metrics in Prometheus's text format").set_defaults(
+        run=daemon_health.metrics
+    )
+    health_parser = parts.add_parser("health", help="print how it is, as JSON; exit status 7 unless it is well")
+    health_parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
+    health_parser.set_defaults(run=daemon_health.health)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -73,27 +81,51 @@ def start(_: argparse.Namespace) -> int:
     if daemon_link.is_running():
         speech.note("The daemon is already running.")
         return 0
-    launcher.start_daemon(os.environ)
-    about = json.loads(daemon_link.ask("hello", {}, start=False))
+    return _start()
+
+
+def _start() -> int:
+    daemon_link.start_daemon()
+    about = json.loads(daemon_link.ask("hello", {}))
     speech.note(f"The daemon is running (pid {about['pid']}).")
     return 0
 
 
 def stop(_: argparse.Namespace) -> int:
     """Asks it to stop and waits until it is gone; one that does not answer is ended by signals."""
+    if not _has_stopped():
+        speech.note("The daemon is not running.")
+        return 0
+    speech.note("The daemon has stopped.")
+    if _is_managed():
+        launcher.await_rest(_socket())
+        speech.note(f"The next request starts it again (to end that: {FOR_GOOD}).")
+    return 0
+
+
+def _is_managed() -> bool:
+    return launcher.is_managed(_socket())
+
+
+def _socket() -> Path:
+    return places.socket_path(places.environment())
+
+
+def _has_stopped() -> bool:
+    """Stops it; False when there was none. Raises DaemonUnreachable."""
     pid = daemon_link.pid()
     try:
         daemon_link.ask("stop", {}, start=False, seconds=STOP_ANSWER_SECONDS)
     except DaemonUnreachable:
         if pid is None:
             if launcher.is_gone(0):
-                speech.note("The daemon is not running.")
-                return 0
+                return False
             raise
-    if not launcher.is_gone(launcher.STOP_SECONDS):
+    if not launcher.is_gone(launcher.STOP_SECONDS, pid):
         _end_by_force(pid)
-    speech.note("The daemon has stopped.")
-    return 0
+        if _is_managed():  # systemd takes a SIGKILL for a crash
+            launcher.stop_service()
+    return True
 
 
 def _end_by_force(pid: int | None) -> None:
@@ -102,7 +134,7 @@ def _end_by_force(pid: int | None) -> None:
         if pid is not None and _is_daemon(pid):
             speech.note(f"The daemon (pid {pid}) does not react; sending it {number.name}.")
             os.kill(pid, number)
-            if launcher.is_gone(FORCE_SECONDS):
+            if launcher.is_gone(FORCE_SECONDS, pid):
                 return
     raise DaemonUnreachable("the daemon does not stop", hint=f"ps {pid or '-e'}")
 
@@ -115,7 +147,23 @@ def _is_daemon(pid: int) -> bool:
     return b"daemon" in words and b"run" in words and any(b"credhelper" in word for word in words)
 
 
-def restart(args: argparse.Namespace) -> int:
+def restart(_: argparse.Namespace) -> int:
     """Stops and starts it."""
-    stop(args)
-    return start(args)
+    speech.note("The daemon has stopped." if _has_stopped() else "The daemon is not running.")
+    return _start()
+
+
+def reload(_: argparse.Namespace) -> int:
+    """Has it read its settings anew. Raises ConfigError with every mistake in them."""
+    found = json.loads(daemon_link.ask("reload", {}, start=False))
+    if found["mistakes"]:
+        error = ConfigError("; ".join(found["mistakes"]), hint="mend the file, then: credhelper daemon reload")
+        error.messages = tuple(found["mistakes"])
+        raise error
+    speech.note("Changed: " + ", ".join(found["changed"]) + "." if found["changed"] else "Nothing has changed.")
+    if found["at_next_start"]:
+        names = ", ".join(found["at_next_start"])
+        speech.note(f"What {names} says now takes effect at the next start (run: credhelper daemon restart).")
+    if found["problems"]:
+        raise DoneInPart("; ".join(found["problems"]), hint="credhelper daemon reload")
+    return 0

@@ -115,6 +115,8 @@ def _show(status: Json, *, is_whole: bool) -> None:
 
 
 def _show_troubles(daemon: Json) -> None:
+    if daemon.get("settings_error"):
+        speech.result(f"The last reload changed no settings: {safe(daemon['settings_error'])}")
     if daemon.get("vault_error"):
         speech.result(f"Role credentials are in memory only, for this daemon's life: {safe(daemon['vault_error'])}")
     skew = daemon.get("clock_skew")
