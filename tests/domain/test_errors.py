@@ -17,6 +17,8 @@ INTERNAL = {
     "UnusableTokenFile",
     "MalformedDocument",
     "KeychainUnavailable",
+    "BusUnavailable",
+    "DesktopUnavailable",
     "Unsealable",
     "Wrong",
     # in the process that talks to the keyring, which says them in a line:

@@ -427,7 +427,8 @@ def test_locks_have_names_of_their_own_per_host_and_session(monkeypatch: pytest.
     assert len(names) == 5
     assert all("/" not in name and name.startswith("refresh-") for name in names)
     here = places.refresh_lock(state, "corp")
-    monkeypatch.setattr("platform.node", lambda: "other/host")
+    elsewhere = os.uname_result(("Linux", "other/host", "6.1", "#1", "x86_64"))
+    monkeypatch.setattr("os.uname", lambda: elsewhere)
     assert places.refresh_lock(state, "corp") != here
     assert places.refresh_lock(state, "corp").parent == state
     assert places.instance_lock(state, Path("/a")) != places.instance_lock(state, Path("/b"))
