@@ -19,6 +19,7 @@ INTERNAL = {
     "KeychainUnavailable",
     "BusUnavailable",
     "DesktopUnavailable",
+    "NoAnswer",
     "Unsealable",
     "Wrong",
     # in the process that talks to the keyring, which says them in a line:
