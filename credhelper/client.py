@@ -2,9 +2,10 @@
 
 This one file is copied to the user's data directory and run there by the base interpreter with ``-IS``, so it must
 stand alone: it imports nothing but built-in modules (a test pins them) and compiles in a fraction of a millisecond.
-It only knows the everyday case, a daemon that answers. Whatever else happens (no daemon, a daemon of another
-version, a connection that breaks) it hands over to the full program, whose interpreter and package are named in the
-file ``installation`` beside it, and which explains, starts the daemon and asks again.
+It only knows the everyday case, a daemon that answers; an answer that breaks off is asked for once more, for the daemon
+may just be restarted. Whatever else happens (no daemon, a daemon of another version) it hands over to the full program,
+whose interpreter and package are named in the file ``installation`` beside it, and which explains, starts the daemon
+and asks again.
 
 The rest of credhelper takes its wire format and the place of the socket from here.
 
@@ -17,7 +18,7 @@ neither a path nor an environment variable nor JSON text can contain. A request 
 
 import _socket
 import sys
-from posix import _exit, environ, execv, getcwdb, getuid, lstat, uname, write
+from posix import _exit, environ, execv, getcwdb, getuid, lstat, times, uname, write
 
 PROTOCOL = b"1"
 MAX_REQUEST = 65_536
@@ -136,6 +137,22 @@ def limit(connection: _socket.socket, seconds: int) -> None:
     connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, timeval)
 
 
+def ask(path: bytes, request: bytes) -> dict[bytes, bytes]:
+    """The daemon's answer. One that breaks off is asked for once more, within the same deadline.
+
+    Raises OSError, BlockingIOError when the time is over, EOFError, ValueError.
+    """
+    began = times().elapsed
+    connection = connect(path, DEADLINE)
+    try:
+        connection.sendall(request)
+        return receive(connection)
+    except (EOFError, ConnectionError):
+        connection = connect(path, max(1, DEADLINE - round(times().elapsed - began)))
+        connection.sendall(request)
+        return receive(connection)
+
+
 def decode_profile(argument: bytes) -> bytes:
     """A profile's name out of its percent-encoded form on the ``credential_process`` line."""
     first, *rest = argument.split(b"%")
@@ -156,10 +173,8 @@ def main() -> None:
     try:
         if not environ.get(b"HOME"):
             hand_over(argument)
-        connection = connect(socket_path(environ, getuid()), DEADLINE)
         request = {b"v": PROTOCOL, b"op": b"get", b"profile": decode_profile(argument)}
-        connection.sendall(frame(request | caller(environ)))
-        answer = receive(connection)
+        answer = ask(socket_path(environ, getuid()), frame(request | caller(environ)))
         status, out, err = int(answer[b"status"]), answer[b"out"], answer[b"err"]
         if b"retry" in answer:  # a daemon that should not go on as it is
             hand_over(argument)

@@ -2,19 +2,24 @@
 
 import asyncio
 import contextlib
+import faulthandler
 import json
 import logging
 import os
 import select
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from credhelper import client
+from credhelper import log as logs
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
+from credhelper.domain.text import safe
 from credhelper.local import (
     file_lock,
     installation,
@@ -23,18 +28,24 @@ from credhelper.local import (
     private_files,
     process,
     settings,
+    watchdog,
 )
 from credhelper.local.settings import Settings
-from credhelper.local.socket_file import SocketFile
+from credhelper.local.socket_file import SocketFile, leads_to
+from credhelper.local.systemd import ServiceManager
 
 if TYPE_CHECKING:  # imported where they are used: another daemon may be running already
     from credhelper.agent.agent import Agent
+    from credhelper.agent.health import Trouble
     from credhelper.endpoints.unix_socket import UnixSocket
 
 log = logging.getLogger(__name__)
 
+SUCCESSOR_SECONDS = 0.2  # for whoever deleted our socket to put another there: systemd, when it takes over
 LISTEN_AGAIN = 30.0  # seconds between two tries to listen where our socket was deleted
 WINNER_SECONDS = 5  # seconds another daemon has to prove that it answers
+TAKE_OVER_SECONDS = 8  # seconds another daemon has to end, which gives itself 5
+LAST_WORDS = 0.5  # seconds a caller has to send the request that cannot be answered
 
 Ready = Callable[[str], None]
 
@@ -50,20 +61,35 @@ def run(ready: Ready) -> int:
     process.forget_callers_choices(os.environ)
     process.guard_memory()
     process.raise_descriptor_limit()
+    faulthandler.enable()  # the watchdog ends a daemon that hangs by SIGABRT: where it hung goes to the log
+    manager = ServiceManager.taken_from(os.environ)
+    with contextlib.closing(manager):
+        try:
+            return _run(manager, ready)
+        except Exception as error:
+            if manager.listener is not None:
+                _explain(manager.listener, error)
+            raise
+
+
+def _run(manager: ServiceManager, ready: Ready) -> int:
     env = places.environment()
     chosen = settings.load(places.settings_file(env))
+    logs.apply(chosen)
     path, state = places.socket_path(env), places.state_directory(env)
     private_directory.ensure(state)
     private_directory.ensure(path.parent)
     lock = file_lock.open_lock_file(places.instance_lock(state, path))
     try:
-        pid = _other_daemon(lock, path)
-        if pid is not None:
+        if manager.listener is not None:
+            _take_over(lock, path, manager.listener)
+        elif (pid := _other_daemon(lock, path)) is not None:
             sys.stderr.write(f"credhelper: the daemon is already running (pid {pid})\n")
             ready("ready")
             return 0
-        with contextlib.closing(SocketFile(path)) as socket_file:
-            asyncio.run(_serve(socket_file, state, Path(os.fsdecode(env[b"HOME"])), chosen, ready))
+        file_lock.sign(lock)
+        with contextlib.closing(SocketFile(path, manager.listener)) as socket_file:
+            asyncio.run(_serve(manager, socket_file, state, Path(os.fsdecode(env[b"HOME"])), chosen, ready))
         return 0
     finally:
         os.close(lock)  # and with it the lock; its file stays
@@ -92,49 +118,165 @@ def _other_daemon(lock: int, path: Path) -> int | None:
 
 
 def _pid_of_daemon(path: Path) -> int:
+    return int(json.loads(_ask(path, b"hello")[b"out"])["pid"])
+
+
+def _ask(path: Path, op: bytes) -> dict[bytes, bytes]:
+    """Raises OSError, EOFError, ValueError."""
     with contextlib.closing(client.connect(os.fsencode(path), 1)) as connection:
-        connection.sendall(client.frame({b"v": client.PROTOCOL, b"op": b"hello"}))
-        return int(json.loads(client.receive(connection)[b"out"])["pid"])
+        connection.sendall(client.frame({b"v": client.PROTOCOL, b"op": op}))
+        return client.receive(connection)
 
 
-async def _serve(socket_file: SocketFile, state: Path, home: Path, chosen: Settings, ready: Ready) -> None:
+def _take_over(lock: int, path: Path, listener: socket.socket) -> None:
+    """Takes the lock, for a daemon whose socket a service manager has bound. Raises DaemonUnreachable.
+
+    Whoever holds it gives way: a daemon that a client has started, before there was a service or while the socket's
+    name was lost.
+    """
+    give_up = time.monotonic() + TAKE_OVER_SECONDS
+    while True:
+        is_alone = _nobody_else_serves(path, listener)
+        if file_lock.try_lock(lock) and is_alone:
+            return
+        if time.monotonic() > give_up:
+            raise DaemonUnreachable(
+                f"another daemon holds the lock for {path} and does not end", hint="credhelper daemon restart"
+            )
+        select.select([], [], [], 0.05)
+
+
+def _nobody_else_serves(path: Path, listener: socket.socket) -> bool:
+    """Whether no other daemon serves at ``path``; one that does is told to stop."""
+    if leads_to(path, listener):
+        return True
+    try:
+        _ask(path, b"stop")
+    except (FileNotFoundError, ConnectionRefusedError):
+        return True
+    except (OSError, EOFError, ValueError):  # it hangs, or is ending already
+        return False
+    return False
+
+
+def _explain(listener: socket.socket, error: Exception) -> None:
+    """Tells those who wait at an inherited socket why nobody serves them: left there, they would start us again."""
+    told = client.frame(_last_words(error))
+    with contextlib.suppress(OSError):  # with nobody left to tell, accept() would block
+        while True:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(LAST_WORDS)
+                if client.peer_uid(connection) == os.getuid() and connection.recv(client.MAX_REQUEST):
+                    connection.sendall(told)
+
+
+def _last_words(error: Exception) -> dict[bytes, bytes]:
+    """An answer like those of ``endpoints/unix_socket.py``, which need not be there for it."""
+    if isinstance(error, CredhelperError):
+        why = error.message
+    elif isinstance(error, OSError):
+        why = f"{error.filename or 'the system'}: {error.strerror}"
+    else:  # whose own text nobody has looked at
+        why = f"a fault in credhelper itself ({type(error).__name__})"
+    message, hint = safe(f"the daemon cannot run: {why}"), "credhelper daemon run"
+    fields = {
+        "status": str(DaemonUnreachable.status),
+        "out": "",
+        "err": f"credhelper: error: {message}\ncredhelper: hint: {hint}\n",
+        "code": DaemonUnreachable.code,
+        "message": message,
+        "hint": hint,
+    }
+    return {key.encode(): value.encode("utf-8", "surrogateescape") for key, value in fields.items()}
+
+
+async def _serve(
+    manager: ServiceManager, socket_file: SocketFile, state: Path, home: Path, chosen: Settings, ready: Ready
+) -> None:
     from credhelper.agent.agent import Agent
+    from credhelper.endpoints.metrics_http import MetricsHttp
     from credhelper.endpoints.unix_socket import UnixSocket
+    from credhelper.local.desktop import this_desktop
     from credhelper.local.keychain import Keychain
 
+    logs.take_faults(asyncio.get_running_loop())
     attention = _Attention(asyncio.get_running_loop())
     keychain = None if chosen.vault_backend == "off" else Keychain(chosen.vault_backend)
-    agent = Agent(home, state, settings=chosen, keychain=keychain)
+    agent = Agent(home, state, settings=chosen, keychain=keychain, desktop=this_desktop())
     agent.introduce(str(socket_file.path))
+    agent.settings.file = places.settings_file(places.environment())
+    agent.settings.on_change.append(logs.apply)
     door = UnixSocket(agent, attention.stop)
-    await door.start(socket_file.listener)
+    if socket_file.inherited is not None:
+        await door.start(socket_file.inherited, lasting=True)
+    if socket_file.listener is not None:
+        await door.start(socket_file.listener)
     ready("ready")
+    manager.ready("Serving")
     log.info("serving at %s", socket_file.path)
+    metrics = MetricsHttp(agent)
+    metrics.begin(chosen)
+    agent.settings.on_change.append(metrics.apply)
     _keep_client_up_to_date()
     _clear_leftovers(home, state)
     with _outside_world(agent, socket_file, attention):
         background = [asyncio.ensure_future(agent.upkeep.run()), asyncio.ensure_future(agent.keeper.open())]
+        background.append(asyncio.ensure_future(_reload_when_told(agent, attention, manager)))
+        agent.health.asks.append(partial(_what_has_ended, background[0]))
+        background.append(asyncio.ensure_future(watchdog.feed(manager, socket_file.path)))
         await _keep_listening(socket_file, door, attention)
+        manager.stopping()
+        await door.stop()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
-    await door.stop()
+    await metrics.stop()
     await agent.stop()
 
 
 class _Attention:
-    """What the daemon's first task waits for: a signal to stop, or news of its socket."""
+    """What the daemon waits for: a signal to stop or to read its settings anew, or news of its socket."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.is_stopping = False
         self.news = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        self.hangup = asyncio.Event()
+        # nohup(1) has SIGHUP ignored: then a terminal may go
+        self._has_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and process.has_terminal()
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def stop(self) -> None:
         """Ends the daemon."""
         self.is_stopping = True
         self.news.set()
+
+    def _hang_up(self) -> None:
+        """A daemon in a terminal ends with it; to any other, SIGHUP says that its settings have changed."""
+        if self._has_terminal and not process.has_terminal():
+            self.stop()
+        else:
+            self.hangup.set()
+
+
+def _what_has_ended(upkeep: "asyncio.Future[None]") -> "Trouble | None":
+    from credhelper.agent.health import Trouble
+
+    return Trouble("the background work has ended", is_fatal=True) if upkeep.done() else None
+
+
+async def _reload_when_told(agent: "Agent", attention: _Attention, manager: ServiceManager) -> None:
+    while True:
+        await attention.hangup.wait()
+        attention.hangup.clear()
+        manager.reloading()
+        try:
+            await agent.reload({})
+        except Exception:
+            log.exception("a fault while reading the settings anew")
+        manager.ready("Serving")
 
 
 async def _keep_listening(socket_file: SocketFile, door: "UnixSocket", attention: _Attention) -> None:
@@ -148,10 +290,11 @@ async def _keep_listening(socket_file: SocketFile, door: "UnixSocket", attention
         if not socket_file.is_missing:  # somebody deleted the lock file, and another daemon could start
             log.error("the socket %s has become another daemon's; stopping", socket_file.path)
             return
+        if not await _stays_missing(socket_file):
+            continue
         log.warning("the socket %s is gone; listening there again", socket_file.path)
         try:
-            socket_file.listen_again()
-            await door.start(socket_file.listener)
+            await door.start(socket_file.listen_again())
         except CredhelperError as error:
             log.warning("that failed, the next try is in %g s: %s", LISTEN_AGAIN, error)
             attention.news.clear()
@@ -160,23 +303,30 @@ async def _keep_listening(socket_file: SocketFile, door: "UnixSocket", attention
                     await attention.news.wait()
 
 
+async def _stays_missing(socket_file: SocketFile) -> bool:
+    await asyncio.sleep(SUCCESSOR_SECONDS)
+    return socket_file.is_missing
+
+
 @contextlib.contextmanager
 def _outside_world(agent: "Agent", socket_file: SocketFile, attention: _Attention) -> Iterator[None]:
     """Inside, the agent hears of files, of the network and of the clocks."""
     from credhelper.local.clock_changes import ClockChanges
+    from credhelper.local.logind import Logind
     from credhelper.local.network_changes import NetworkChanges
     from credhelper.local.watch import Report, Watch
 
     loop = asyncio.get_running_loop()
 
-    def files_have_changed(report: Report) -> None:
+    def files_have_changed(report: Report, told_at: float) -> None:
+        agent.health.lag.note(loop.time() - told_at)
         if socket_file.path in report.changed:
             attention.news.set()
         agent.files_have_changed(report.changed, report.reliable)
 
     def tell(report: Report) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed: nobody listens any more
-            loop.call_soon_threadsafe(files_have_changed, report)
+            loop.call_soon_threadsafe(files_have_changed, report, loop.time())
 
     clocks = ClockChanges()
 
@@ -187,15 +337,20 @@ def _outside_world(agent: "Agent", socket_file: SocketFile, attention: _Attentio
 
     watch = Watch(tell, at_sweep=at_sweep)
     network = NetworkChanges()
+    logind = Logind()
     agent.upkeep.on_clock_jump = watch.check_now
     watch.add(socket_file.path)
     agent.begin(watch)
+    agent.health.coverage = watch.coverage
+    agent.health.hears_of = {"clock": lambda: clocks.is_told, "network": lambda: network.is_told}
     try:
         watch.start()
         network.start(loop, agent.upkeep.network_changed)
         clocks.start(loop, agent.upkeep.wake)
+        logind.start(agent.upkeep.resumed, agent.notices.screen_changed)
         yield
     finally:
+        logind.stop()
         clocks.stop()
         network.stop()
         watch.stop()

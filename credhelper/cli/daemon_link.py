@@ -10,9 +10,10 @@ from pathlib import Path
 
 from credhelper import client
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
-from credhelper.local import places
+from credhelper.local import file_lock, places
 
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
+UNIT_PATHS = (b"/etc", b"/usr/local/lib", b"/usr/lib")
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
 Fields = dict[str, str]
@@ -54,14 +55,18 @@ def _frames(
     op: str, fields: Mapping[str, str], *, start: bool, seconds: int, next_seconds: int = 1
 ) -> Generator[Mapping[bytes, bytes], None, None]:
     left = _countdown(seconds)
-    has_begun = False
-    for is_last_try in (False, True):
+    has_begun = has_broken = was_replaced = False
+    while True:
         try:
             with contextlib.closing(_open_connection(op, fields, left, start=start)) as connection:
                 client.limit(connection, left())
                 frame = client.receive(connection)
-                if not is_last_try and start and _was_replaced(frame, left):
-                    continue
+                if start and b"replace" in frame and _may_start():
+                    if was_replaced:
+                        raise _same_again(frame)
+                    was_replaced = True
+                    if _has_made_way(left):
+                        continue
                 client.limit(connection, next_seconds)
                 while b"event" in frame:
                     has_begun = True
@@ -70,10 +75,11 @@ def _frames(
                 yield frame
                 return
         except (EOFError, ConnectionError, ValueError) as error:
-            if is_last_try or has_begun:
+            if has_broken or has_begun:
                 raise DaemonUnreachable(
                     f"the daemon broke off its answer: {error}", hint="credhelper daemon restart"
                 ) from error
+            has_broken = True
         except BlockingIOError:
             raise _silent(seconds) from None
 
@@ -98,17 +104,22 @@ def _open_connection(op: str, fields: Mapping[str, str], left: Callable[[], int]
     return connection
 
 
-def _was_replaced(answer: Mapping[bytes, bytes], left: Callable[[], int]) -> bool:
-    """Whether the daemon had to be replaced, and was. Raises DaemonUnreachable."""
-    if b"replace" not in answer or not _may_start():
-        return False
+def _has_made_way(left: Callable[[], int]) -> bool:
+    """Whether a daemon that should not go on has ended; the next connection starts another.
+
+    Raises DaemonUnreachable.
+    """
     from credhelper.local import launcher
 
+    old = pid()
     ask("stop", {}, start=False, seconds=left())
-    if not launcher.is_gone(min(left(), launcher.STOP_SECONDS)):
-        return False
-    launcher.start_daemon(os.environ, seconds=min(left(), launcher.START_SECONDS))
-    return True
+    return launcher.is_gone(min(left(), launcher.STOP_SECONDS), old)
+
+
+def _same_again(frame: Mapping[bytes, bytes]) -> DaemonUnreachable:
+    """The error of a daemon that was stopped because it is of no use, and was followed by another one like it."""
+    message = frame.get(b"message", b"").decode("utf-8", "replace") or "the daemon is of another version"
+    return DaemonUnreachable(f"{message}; it was restarted, and is the same again", hint="credhelper service install")
 
 
 def _may_start() -> bool:
@@ -116,6 +127,8 @@ def _may_start() -> bool:
 
 
 def _connect_or_start(path: Path, left: Callable[[], int], *, start: bool) -> socket:
+    if not start and _is_asleep(path):
+        raise not_running(path)
     with contextlib.suppress(*ABSENT):
         return _connect(path, left())
     if not start:
@@ -132,6 +145,52 @@ def _connect_or_start(path: Path, left: Callable[[], int], *, start: bool) -> so
         return _connect(path, left())
     except ABSENT as error:
         raise not_running(path) from error
+
+
+def start_daemon() -> None:
+    """Starts it, or has the service manager start it that holds its socket. Raises DaemonUnreachable."""
+    from credhelper.local import launcher
+
+    path = places.socket_path(places.environment())
+    try:
+        _connect(path, round(launcher.START_SECONDS)).close()
+    except ABSENT:
+        launcher.start_daemon(os.environ)
+
+
+def _is_asleep(path: Path) -> bool:
+    """Whether no daemon runs, and a connection would have a service manager start one.
+
+    A lock that is free does not tell that alone: a daemon with another state directory has another one.
+    """
+    if not path.is_socket() or not _has_socket_unit() or _lock_holder()[0]:
+        return False
+    from credhelper.local import launcher
+
+    return launcher.awaits_request(path)
+
+
+def _has_socket_unit() -> bool:
+    """Whether there is a unit that a service manager could listen for."""
+    env = places.environment()
+    config = env.get(b"XDG_CONFIG_HOME") or env[b"HOME"] + b"/.config"
+    return any(os.path.exists(base + b"/systemd/user/credhelper.socket") for base in (config, *UNIT_PATHS))
+
+
+def _lock_holder() -> tuple[bool, int | None]:
+    """Whether a daemon holds our socket's lock, and its pid by its own signature. Makes nothing."""
+    env = places.environment()
+    try:
+        lock = os.open(
+            places.instance_lock(places.state_directory(env), places.socket_path(env)), os.O_RDONLY | os.O_CLOEXEC
+        )
+    except OSError:
+        return False, None
+    try:
+        is_held = file_lock.is_held(lock)
+        return is_held, file_lock.signer(lock) if is_held else None
+    finally:
+        os.close(lock)
 
 
 def _connect(path: Path, seconds: int) -> socket:
@@ -179,18 +238,21 @@ def is_running() -> bool:
 
 
 def exists() -> bool:
-    """Whether a socket is there, answered or not."""
-    return places.socket_path(places.environment()).is_socket()
+    """Whether a socket is there at which a daemon should answer."""
+    path = places.socket_path(places.environment())
+    return path.is_socket() and not _is_asleep(path)
 
 
 def pid() -> int | None:
-    """The pid of the daemon at our socket, by the kernel's word; None without one, or where it cannot say."""
-    if sys.platform != "linux":
-        return None
+    """The pid of the daemon at our socket, even of one that hangs; None without one, or where it cannot be told."""
+    is_held, holder = _lock_holder()
+    path = places.socket_path(places.environment())
+    if holder is not None or sys.platform != "linux" or (not is_held and _is_asleep(path)):
+        return holder
     try:
-        connection = client.connect(os.fsencode(places.socket_path(places.environment())), 1)
+        connection = client.connect(os.fsencode(path), 1)
     except OSError:
         return None
     with contextlib.closing(connection):
-        # struct ucred begins with the pid (unix(7)); macOS has it elsewhere
+        # By the kernel's word: struct ucred begins with the pid (unix(7)); macOS has it elsewhere
         return int.from_bytes(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, 12)[:4], sys.byteorder)

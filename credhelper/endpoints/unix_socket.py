@@ -5,6 +5,7 @@ its request, and 2 s to take its answer. The wire format is ``client.py``'s.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -12,13 +13,17 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from time import monotonic
 from typing import Any
 
 from credhelper import __version__, client
 from credhelper.agent.agent import Agent, render
+from credhelper.agent.health import Trouble
 from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable
 from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
+from credhelper.endpoints.metrics import Metrics
+from credhelper.local import peers
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +31,7 @@ BACKLOG = 4096
 FIRST_BYTE = 2.0  # seconds
 WHOLE_REQUEST = 2.0  # seconds from its first byte
 ANSWER_TAKEN = 2.0  # seconds
+LAST_ANSWERS = 1.0  # seconds for those that are connected when the daemon ends
 REFUSALS_REPORTED_EVERY = 60.0  # seconds
 
 ANY_VERSION = frozenset({"hello", "stop"})
@@ -48,50 +54,78 @@ class UnixSocket:
         self.agent = agent
         self._on_stop = on_stop
         self._server: asyncio.Server | None = None
+        self._lasting: asyncio.Server | None = None
+        self._metrics = Metrics(agent)
         self._refused = 0
         self._next_report = 0.0
         self.connections: set[Connection] = set()
+        self.one_has_left = asyncio.Event()
         self.operations: dict[str, Callable[[Connection, Fields], Awaitable[None]]] = {
             "get": self._get,
             "login": self._login,
             "logout": self._document(agent.logout),
             "whoami": self._document(agent.whoami),
+            "check": self._document(agent.check),
+            "reload": self._document(agent.reload),
             "status": self._status,
+            "metrics": self._tell_metrics,
+            "health": self._document(lambda _: agent.health.document()),
             "hello": self._hello,
             "stop": self._stop,
         }
+        agent.health.connections = lambda: len(self.connections)
+        agent.health.asks.append(_what_cripples)
 
-    async def start(self, listener: socket.socket) -> None:
-        """Begins to accept; an earlier listener, whose file is gone, is closed."""
-        if self._server is not None:
-            self._server.close()
+    async def start(self, listener: socket.socket, *, lasting: bool = False) -> None:
+        """Begins to accept. An earlier listener, whose file is gone, is closed, unless it was a ``lasting`` one."""
         loop = asyncio.get_running_loop()
         # Python 3.13 would unlink the path, which may be another socket by then.
         keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
-        self._server = await loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, **keep)
-
-    async def stop(self) -> None:
-        """Stops accepting; connections that are being answered end by themselves or with the process."""
+        server = await loop.create_unix_server(lambda: Connection(self), sock=listener, backlog=BACKLOG, **keep)
+        if lasting:
+            self._lasting = server
+            return
         if self._server is not None:
             self._server.close()
-        tasks = {connection.task for connection in self.connections if connection.task}
-        if tasks:
-            await asyncio.wait(tasks, timeout=1.0)
+        self._server = server
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a service manager holds the socket."""
+        return self._lasting is not None
+
+    async def stop(self) -> None:
+        """Stops accepting, so that whoever knocks from now on is left to the next daemon.
+
+        Whoever has been let in gets an answer if it takes no longer than a second.
+        """
+        for server in (self._lasting, self._server):
+            if server is not None:
+                server.close()
+        for _ in range(3):  # the steps in which asyncio makes a connection of what it has accepted
+            await asyncio.sleep(0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_ANSWERS):
+                while self.connections:
+                    self.one_has_left.clear()
+                    await self.one_has_left.wait()
 
     def refused(self, uid: int) -> None:
         """Counts a caller that is another user; the log hears of them once a minute, however often they knock."""
         self._refused += 1
+        self.agent.counts.dropped["other_user"] += 1
         now = asyncio.get_running_loop().time()
         if now >= self._next_report:
             log.warning("refused a connection of uid %d; %d such since the start", uid, self._refused)
             self._next_report = now + REFUSALS_REPORTED_EVERY
 
-    def answer_at_once(self, fields: Fields) -> dict[str, str] | None:
+    def answer_at_once(self, connection: "Connection", fields: Fields) -> dict[str, str] | None:
         """The answer to a request that takes no waiting; None when it has to be handled by a task."""
         if fields["op"] != "get":
             return None
         try:
-            document = self.agent.get_at_once(fields)
+            caller = connection.caller_name() if self.agent.callers.is_wanted else None
+            document = self.agent.get_at_once(fields, caller)
         except CredhelperError as error:
             return failure(error)
         except Exception:
@@ -128,6 +162,9 @@ class UnixSocket:
     async def _status(self, connection: "Connection", fields: Fields) -> None:
         connection.answer({"status": "0", "out": render(self.agent.status(fields)), "err": ""})
 
+    async def _tell_metrics(self, connection: "Connection", _: Fields) -> None:
+        connection.answer({"status": "0", "out": await self._metrics.text(), "err": ""})
+
     async def _hello(self, connection: "Connection", _: Fields) -> None:
         about = {"pid": os.getpid(), "version": __version__, "protocol": client.PROTOCOL.decode()}
         connection.answer({"status": "0", "out": json.dumps(about), "err": ""})
@@ -145,6 +182,9 @@ class Connection(asyncio.Protocol):
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._op = ""
+        """What is being answered; nothing before and after."""
+        self._asked_at = 0.0
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -166,6 +206,8 @@ class Connection(asyncio.Protocol):
         """Whoever leaves is no longer waited for; the work it shared with others goes on."""
         self._cancel_deadline()
         self._door.connections.discard(self)
+        self._door.one_has_left.set()
+        self._count("left")
         if self.task is not None:
             self.task.cancel()
 
@@ -180,9 +222,13 @@ class Connection(asyncio.Protocol):
             return
         size = int.from_bytes(self._received[:4], "big")
         if not 1 <= size <= client.MAX_REQUEST or len(self._received) > size + 4:
-            self._drop("a malformed frame")
+            self._drop("malformed", "a malformed frame")
         elif len(self._received) == size + 4:
             self._handle(bytes(self._received[4:]))
+
+    def caller_name(self) -> str | None:
+        """The program that asks; None where that cannot be told. To be asked before it has its answer, and is gone."""
+        return None if self._transport is None else peers.caller_name(self._transport.get_extra_info("socket"))
 
     def send(self, fields: dict[str, str]) -> None:
         """One frame to the caller."""
@@ -193,24 +239,34 @@ class Connection(asyncio.Protocol):
     def answer(self, fields: dict[str, str]) -> None:
         """The last frame; then the connection ends, by itself or by the deadline."""
         self.send(fields)
+        self._count(fields.get("code", "ok"))
         if self._transport is not None:
             self._transport.close()
             self._within(ANSWER_TAKEN)
 
+    def _count(self, outcome: str) -> None:
+        """Once for each request that was understood."""
+        if self._op:
+            at_once, seconds = self.task is None, monotonic() - self._asked_at
+            self._door.agent.counts.answered(self._op, outcome, seconds, at_once=at_once)
+            self._op = ""
+
     def _handle(self, payload: bytes) -> None:
         self._cancel_deadline()
+        self._asked_at = monotonic()
         try:
             fields = _decode(payload)
             if fields["v"] != client.PROTOCOL.decode() and fields["op"] not in ANY_VERSION:
-                self.answer(_other_version(fields["v"]))
+                self.answer(_other_version(fields["v"], self._door.is_managed))
                 return
             operation = self._door.operations[fields["op"]]
             if fields["op"] == "login":
                 Flow(fields["flow"])
         except (ValueError, KeyError):
-            self._drop("a request that makes no sense")
+            self._drop("senseless", "a request that makes no sense")
             return
-        at_once = self._door.answer_at_once(fields)
+        self._op = fields["op"]
+        at_once = self._door.answer_at_once(self, fields)
         if at_once is not None:
             self.answer(at_once)
         else:
@@ -229,15 +285,16 @@ class Connection(asyncio.Protocol):
 
     def _within(self, seconds: float) -> None:
         self._cancel_deadline()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self._drop, "a caller that is too slow")
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self._drop, "slow", "a caller that is too slow")
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
-    def _drop(self, why: str) -> None:
+    def _drop(self, reason: str, why: str) -> None:
         log.info("dropped %s", why)
+        self._door.agent.counts.dropped[reason] += 1
         if self._transport is not None:
             self._transport.abort()
 
@@ -279,16 +336,27 @@ def _why_crippled() -> CredhelperError | None:
     )
 
 
+def _what_cripples() -> Trouble | None:
+    if _why_crippled() is None:
+        return None
+    package = os.path.dirname(os.path.dirname(__file__))
+    return Trouble("the installation that the daemon runs from is gone", package, is_fatal=True)
+
+
 def _fault() -> dict[str, str]:
     return failure(CredhelperError("a fault in the credhelper daemon; its log says more"))
 
 
-def _other_version(theirs: str) -> dict[str, str]:
-    """The answer to a client of another protocol: the fast one hands over to the full program, which may replace us."""
+def _other_version(theirs: str, is_managed: bool) -> dict[str, str]:
+    """The answer to a client of another protocol: the fast one hands over to the full program, which may replace us.
+
+    A daemon that a service manager has started is started again by it, whatever the client's own version.
+    """
     ours = client.PROTOCOL.decode()
     is_newer = theirs.isdecimal() and int(theirs) > int(ours)
     error = DaemonUnreachable(
-        f"the daemon speaks protocol {ours}, this client {safe(theirs)}", hint="credhelper daemon restart"
+        f"the daemon speaks protocol {ours}, this client {safe(theirs)}",
+        hint="credhelper service install" if is_managed else "credhelper daemon restart",
     )
     return failure(error) | {"retry": "1"} | ({"replace": "1"} if is_newer else {})
 

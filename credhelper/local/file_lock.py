@@ -39,6 +39,30 @@ def try_lock(descriptor: int) -> bool:
     return True
 
 
+def is_held(descriptor: int) -> bool:
+    """Whether another process holds the lock. Two that ask at once do not take each other for one."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return False
+
+
+def sign(descriptor: int) -> None:
+    """Writes into a lock file that this process holds it, where that can be written."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
+
+
+def signer(descriptor: int) -> int | None:
+    """The pid of whoever has signed last; it may have ended since."""
+    with contextlib.suppress(OSError, ValueError):
+        return int(os.pread(descriptor, 20, 0))
+    return None
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]:
     """Holds the lock at ``path``, waiting for it up to ``seconds``. Blocks its thread. Raises LockBusy, OSError."""

@@ -64,6 +64,11 @@ def vault_directory(state: Path) -> Path:
     return state / f"vault-{_host()}"
 
 
+def told_notices(state: Path) -> Path:
+    """What the desktop has been told. A home may be shared between hosts, each with a desktop of its own."""
+    return state / f"notices-{_host()}.json"
+
+
 def settings_file(env: Mapping[bytes, bytes]) -> Path:
     """credhelper's own configuration: ``CREDHELPER_CONFIG``, else ``$XDG_CONFIG_HOME/credhelper/config.toml``.
 

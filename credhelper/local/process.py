@@ -37,6 +37,15 @@ def guard_memory() -> None:
             raise OSError(number, os.strerror(number))
 
 
+def has_terminal() -> bool:
+    """Whether this process belongs to a terminal, and that terminal is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 def raise_descriptor_limit() -> None:
     """A thousand clients may connect at once: as many descriptors as the hard limit allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

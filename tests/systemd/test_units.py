@@ -19,6 +19,7 @@ pytestmark = pytest.mark.real_client
 SERVICE = "credhelper.service"
 SOCKET = "credhelper.socket"
 HIGHEST_EXPOSURE = 1.5
+NOTICES = "org.freedesktop.Notifications"
 UNLOCK = "printf 'the login password' | gnome-keyring-daemon --unlock --components=secrets"
 
 
@@ -70,6 +71,10 @@ def test_enabling_the_service_enables_the_socket(managed: ManagedMachine) -> Non
     managed.do("start", "default.target", SOCKET)
     managed.do("start", SERVICE)
     assert managed.show("StatusText") == "Serving"
+    first = pid(managed)
+    managed.do("reload", SERVICE)
+    until(lambda: managed.show("ActiveState") == "active", "it has read its settings anew")
+    assert pid(managed) == first
 
 
 def test_without_namespaces_the_reduced_sandbox_serves_as_well(activated: ManagedMachine) -> None:
@@ -103,7 +108,26 @@ def test_locked_down_it_logs_in_refreshes_and_seals(forgetful: ManagedMachine) -
     assert forgetful.run("get", "--profile", "dev").status == 0
     assert pid(forgetful) != first
     assert forgetful.sandbox.calls["GetRoleCredentials"] == asked  # what was sealed still serves
+    forgetful.token_file().unlink()  # it sees what others do
+    until(lambda: forgetful.run("get", "--profile", "dev").status == 3, "it notices that the token is gone")
     assert "Traceback" not in forgetful.daemon_log.read_text(encoding="utf-8")
+
+
+def test_locked_down_it_speaks_to_the_desktop(wheel: Path) -> None:
+    with (
+        Sandbox(lifetimes=Lifetimes(interval=0, access_token=300)) as sandbox,
+        ManagedMachine(sandbox, wheel) as machine,
+    ):
+        machine.install_units()
+        machine.do("start", SOCKET)
+        listen = f"exec dbus-monitor --address unix:path=/run/user/{machine.uid}/bus interface={NOTICES}"
+        with machine.popen(["sh", "-c", f"echo $$; {listen}"]) as monitor:
+            assert monitor.stdout is not None
+            process = int(monitor.stdout.readline())
+            assert "NameAcquired" in monitor.stdout.readline()
+            machine.log_in("--profile", "legacy")  # soon over, and cannot be refreshed
+            assert any(f"interface={NOTICES}" in line for line in monitor.stdout)
+            machine.signal(process, signal.SIGTERM)
 
 
 def test_locked_down_it_writes_nowhere_else(activated: ManagedMachine) -> None:
@@ -320,7 +344,7 @@ def test_an_older_command_line_is_told_that_the_daemon_is_newer(activated: Manag
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace('PROTOCOL = b"1"', 'PROTOCOL = b"0"'), encoding="utf-8")
     told = activated.run_program(["/opt/mine/bin/python", "-Im", "credhelper", "get", "--profile", "dev"])
-    refusal(told, 7, "the daemon speaks protocol 1, this client 0", "hint: credhelper ")
+    refusal(told, 7, "the daemon speaks protocol 1, this client 0", "hint: credhelper service install")
     assert pid(activated) == serving
 
 
