@@ -3,35 +3,31 @@
 import asyncio
 import contextlib
 import faulthandler
-import json
 import logging
 import os
-import select
 import signal
-import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from credhelper import client
 from credhelper import log as logs
-from credhelper.domain.errors import CredhelperError, DaemonUnreachable
-from credhelper.domain.text import safe
+from credhelper.domain.errors import CredhelperError
 from credhelper.local import (
     file_lock,
     installation,
+    last_words,
     places,
     private_directory,
     private_files,
     process,
     settings,
+    succession,
     watchdog,
 )
 from credhelper.local.settings import Settings
-from credhelper.local.socket_file import SocketFile, leads_to
+from credhelper.local.socket_file import SocketFile
 from credhelper.local.systemd import ServiceManager
 
 if TYPE_CHECKING:  # imported where they are used: another daemon may be running already
@@ -43,9 +39,6 @@ log = logging.getLogger(__name__)
 
 SUCCESSOR_SECONDS = 0.2  # for whoever deleted our socket to put another there: systemd, when it takes over
 LISTEN_AGAIN = 30.0  # seconds between two tries to listen where our socket was deleted
-WINNER_SECONDS = 5  # seconds another daemon has to prove that it answers
-TAKE_OVER_SECONDS = 8  # seconds another daemon has to end, which gives itself 5
-LAST_WORDS = 0.5  # seconds a caller has to send the request that cannot be answered
 
 Ready = Callable[[str], None]
 
@@ -68,7 +61,7 @@ def run(ready: Ready) -> int:
             return _run(manager, ready)
         except Exception as error:
             if manager.listener is not None:
-                _explain(manager.listener, error)
+                last_words.tell(manager.listener, error)
             raise
 
 
@@ -82,8 +75,8 @@ def _run(manager: ServiceManager, ready: Ready) -> int:
     lock = file_lock.open_lock_file(places.instance_lock(state, path))
     try:
         if manager.listener is not None:
-            _take_over(lock, path, manager.listener)
-        elif (pid := _other_daemon(lock, path)) is not None:
+            succession.take_over(lock, path, manager.listener)
+        elif (pid := succession.other_daemon(lock, path)) is not None:
             sys.stderr.write(f"credhelper: the daemon is already running (pid {pid})\n")
             ready("ready")
             return 0
@@ -93,102 +86,6 @@ def _run(manager: ServiceManager, ready: Ready) -> int:
         return 0
     finally:
         os.close(lock)  # and with it the lock; its file stays
-
-
-def _other_daemon(lock: int, path: Path) -> int | None:
-    """The pid of the daemon that serves at ``path``; None when there is none and we hold the lock.
-
-    Whoever holds the lock must prove that it answers; while it does not, it may be ending, so the lock is tried again.
-    Even with the lock in hand somebody may answer: a daemon with another state directory. Raises DaemonUnreachable.
-    """
-    give_up = time.monotonic() + WINNER_SECONDS
-    while True:
-        is_ours = file_lock.try_lock(lock)
-        try:
-            return _pid_of_daemon(path)
-        except (OSError, EOFError, ValueError, KeyError) as error:
-            if is_ours:
-                return None
-            if time.monotonic() > give_up:
-                raise DaemonUnreachable(
-                    f"another daemon holds the lock for {path} but does not answer: {error}",
-                    hint="credhelper daemon restart",
-                ) from error
-            select.select([], [], [], 0.02)
-
-
-def _pid_of_daemon(path: Path) -> int:
-    return int(json.loads(_ask(path, b"hello")[b"out"])["pid"])
-
-
-def _ask(path: Path, op: bytes) -> dict[bytes, bytes]:
-    """Raises OSError, EOFError, ValueError."""
-    with contextlib.closing(client.connect(os.fsencode(path), 1)) as connection:
-        connection.sendall(client.frame({b"v": client.PROTOCOL, b"op": op}))
-        return client.receive(connection)
-
-
-def _take_over(lock: int, path: Path, listener: socket.socket) -> None:
-    """Takes the lock, for a daemon whose socket a service manager has bound. Raises DaemonUnreachable.
-
-    Whoever holds it gives way: a daemon that a client has started, before there was a service or while the socket's
-    name was lost.
-    """
-    give_up = time.monotonic() + TAKE_OVER_SECONDS
-    while True:
-        is_alone = _nobody_else_serves(path, listener)
-        if file_lock.try_lock(lock) and is_alone:
-            return
-        if time.monotonic() > give_up:
-            raise DaemonUnreachable(
-                f"another daemon holds the lock for {path} and does not end", hint="credhelper daemon restart"
-            )
-        select.select([], [], [], 0.05)
-
-
-def _nobody_else_serves(path: Path, listener: socket.socket) -> bool:
-    """Whether no other daemon serves at ``path``; one that does is told to stop."""
-    if leads_to(path, listener):
-        return True
-    try:
-        _ask(path, b"stop")
-    except (FileNotFoundError, ConnectionRefusedError):
-        return True
-    except (OSError, EOFError, ValueError):  # it hangs, or is ending already
-        return False
-    return False
-
-
-def _explain(listener: socket.socket, error: Exception) -> None:
-    """Tells those who wait at an inherited socket why nobody serves them: left there, they would start us again."""
-    told = client.frame(_last_words(error))
-    with contextlib.suppress(OSError):  # with nobody left to tell, accept() would block
-        while True:
-            connection, _ = listener.accept()
-            with connection, contextlib.suppress(OSError):
-                connection.settimeout(LAST_WORDS)
-                if client.peer_uid(connection) == os.getuid() and connection.recv(client.MAX_REQUEST):
-                    connection.sendall(told)
-
-
-def _last_words(error: Exception) -> dict[bytes, bytes]:
-    """An answer like those of ``endpoints/unix_socket.py``, which need not be there for it."""
-    if isinstance(error, CredhelperError):
-        why = error.message
-    elif isinstance(error, OSError):
-        why = f"{error.filename or 'the system'}: {error.strerror}"
-    else:  # whose own text nobody has looked at
-        why = f"a fault in credhelper itself ({type(error).__name__})"
-    message, hint = safe(f"the daemon cannot run: {why}"), "credhelper daemon run"
-    fields = {
-        "status": str(DaemonUnreachable.status),
-        "out": "",
-        "err": f"credhelper: error: {message}\ncredhelper: hint: {hint}\n",
-        "code": DaemonUnreachable.code,
-        "message": message,
-        "hint": hint,
-    }
-    return {key.encode(): value.encode("utf-8", "surrogateescape") for key, value in fields.items()}
 
 
 async def _serve(
