@@ -133,6 +133,7 @@ def _to(handler: logging.Handler, *, debug: bool, is_journal: bool) -> None:
     _OURS.addHandler(handler)
     _OURS.setLevel(logging.DEBUG if debug else logging.INFO)
     _OURS.propagate = False
+    logging.lastResort = None  # by which libraries that nobody has thought of would get to stderr
     logging.raiseExceptions = False  # the complaint of a log that cannot be written would repeat what was to be said
 
 

@@ -32,9 +32,9 @@ def _as_it_was() -> Iterator[None]:
     names = ["credhelper", "botocore", "botocore.endpoint", "asyncio", "urllib3", "keyring", "jeepney", "watchdog"]
     loggers = [logging.getLogger(name) for name in [*names, "boto3", "h11", "secretstorage"]]
     before = [(one, list(one.handlers), one.level, one.propagate) for one in loggers]
-    complains = logging.raiseExceptions
+    complains, last_resort = logging.raiseExceptions, logging.lastResort
     yield
-    logging.raiseExceptions = complains
+    logging.raiseExceptions, logging.lastResort = complains, last_resort
     for one, handlers, level, propagate in before:
         for handler in set(one.handlers) - set(handlers):
             handler.close()
@@ -380,6 +380,14 @@ def test_libraries_say_nothing_whatever_was_set_up_for_them(
         root.setLevel(before)
     assert "canary" not in capsys.readouterr().err
     assert "canary" not in path.read_text()
+
+
+def test_a_library_that_nobody_has_thought_of_says_nothing_either() -> None:
+    code = "import logging; from credhelper import log; log.to_stderr(debug=True); "
+    code += "logging.getLogger('unheard.of').critical('canary'); logging.getLogger('credhelper').info('ours')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.endswith(" ours\n")
+    assert "canary" not in done.stderr
 
 
 SITE = """

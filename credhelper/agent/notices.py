@@ -404,7 +404,9 @@ def _end_of_span(begin: time, until: time, now: datetime) -> datetime | None:
     if not is_within:
         return None
     # Local times without a zone: the day of the end may have another offset than today.
-    return datetime.combine(now.date() + timedelta(days=days), until).astimezone()
+    end = datetime.combine(now.date() + timedelta(days=days), until)
+    first = end.astimezone()
+    return first if first > now else end.replace(fold=1).astimezone()  # an hour that the clocks go through twice
 
 
 def label_of(session: SsoSession) -> str:

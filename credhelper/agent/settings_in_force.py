@@ -40,20 +40,19 @@ class SettingsInForce:
     async def reload(self) -> Json:
         """Reads and applies the file.
 
-        Returns ``{"changed": […], "at_next_start": […], "mistakes": […], "problems": […]}``: the names of keys, what is
-        wrong with the file, and what could not be applied.
+        Returns ``{"file": …, "changed": […], "at_next_start": […], "error": …, "problems": […]}``: the names of keys,
+        what is wrong with the file (None: nothing), and what could not be applied.
         """
         async with self._one_by_one:
-            return await self._reload()
+            return {"file": None if self.file is None else str(self.file)} | await self._reload()
 
     async def _reload(self) -> Json:
         try:
             read = await self._read()
         except ConfigError as error:
             self.error = error.message
-            for message in error.messages:
-                log.error("the settings stay as they were: %s", message)  # noqa: TRY400  # a fact, no fault of ours
-            return {"changed": [], "at_next_start": [], "mistakes": list(error.messages), "problems": []}
+            log.error("the settings stay as they were: %s", error.message)  # noqa: TRY400  # a fact, no fault of ours
+            return {"changed": [], "at_next_start": [], "error": error.message, "problems": []}
         self.error = None
         applied = replace(read, **{field: getattr(self.now, field) for field in config_toml.AT_START})
         changed = config_toml.changes(self.now, applied)
@@ -63,7 +62,7 @@ class SettingsInForce:
         log.info("the settings have been read anew; changed: %s", ", ".join(changed) or "nothing")
         if later:
             log.warning("a restart of the daemon is needed for: %s", ", ".join(later))
-        return {"changed": changed, "at_next_start": later, "mistakes": [], "problems": problems}
+        return {"changed": changed, "at_next_start": later, "error": None, "problems": problems}
 
     async def _read(self) -> Settings:
         if self.file is None:

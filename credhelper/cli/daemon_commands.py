@@ -148,7 +148,10 @@ def _is_daemon(pid: int) -> bool:
 
 
 def restart(_: argparse.Namespace) -> int:
-    """Stops and starts it."""
+    """Stops and starts it. Raises ConfigError, and leaves it running, where the next one would refuse its settings."""
+    from credhelper.local import settings  # no other command reads them
+
+    settings.load(places.settings_file(places.environment()))
     speech.note("The daemon has stopped." if _has_stopped() else "The daemon is not running.")
     return _start()
 
@@ -156,11 +159,10 @@ def restart(_: argparse.Namespace) -> int:
 def reload(_: argparse.Namespace) -> int:
     """Has it read its settings anew. Raises ConfigError with every mistake in them."""
     found = json.loads(daemon_link.ask("reload", {}, start=False))
-    if found["mistakes"]:
-        error = ConfigError("; ".join(found["mistakes"]), hint="mend the file, then: credhelper daemon reload")
-        error.messages = tuple(found["mistakes"])
-        raise error
-    speech.note("Changed: " + ", ".join(found["changed"]) + "." if found["changed"] else "Nothing has changed.")
+    if found["error"]:
+        raise ConfigError(found["error"], hint="mend the file, then: credhelper daemon reload")
+    changed = ", ".join(found["changed"])
+    speech.note(f"Changed: {changed}." if changed else f"Nothing has changed in {found['file']}.")
     if found["at_next_start"]:
         names = ", ".join(found["at_next_start"])
         speech.note(f"What {names} says now takes effect at the next start (run: credhelper daemon restart).")

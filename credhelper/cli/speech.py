@@ -22,8 +22,7 @@ def note(text: str) -> None:
 
 def complain(error: CredhelperError) -> None:
     """Prints what went wrong, and below it what to do."""
-    for message in error.messages:
-        note(f"credhelper: error: {safe(message)}")
+    note(f"credhelper: error: {safe(error.message)}")
     if error.hint:
         note(f"credhelper: hint: {safe(error.hint)}")
 

@@ -19,15 +19,9 @@ Foreign errors become one of these at one border each: botocore's in ``aws/trans
 ``aws/config_file.py``.
 """
 
-from collections.abc import Sequence
-from typing import Self
-
 
 class CredhelperError(Exception):
-    """What went wrong, in one line for a person; ``hint`` is a command to run or the next thing to do, or None.
-
-    ``messages`` is the same as lines that each stand alone: more than one where more than one thing is wrong.
-    """
+    """What went wrong, in one line for a person; ``hint`` is a command to run or the next thing to do, or None."""
 
     status = 1
     code = "fault"
@@ -35,7 +29,6 @@ class CredhelperError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.messages: tuple[str, ...] = (message,)
         self.hint = hint
 
 
@@ -58,13 +51,6 @@ class ConfigError(CredhelperError):
 
     status = 4
     code = "config"
-
-    @classmethod
-    def of(cls, file: str, mistakes: Sequence[str]) -> Self:
-        """The error of a file in which all of ``mistakes`` were found."""
-        error = cls(f"{file}: " + "; ".join(mistakes))
-        error.messages = tuple(f"{file}: {mistake}" for mistake in mistakes)
-        return error
 
 
 class AccessRefused(CredhelperError):

@@ -49,7 +49,7 @@ class MetricsHttp:
         self._retry: asyncio.TimerHandle | None = None
         self._listener: socket.socket | None = None
         self._starting: asyncio.Task[None] | None = None
-        self._connections: dict[asyncio.Task[None], None] = {}
+        self._connections: dict[Exchange, asyncio.Task[None]] = {}
         """In the order in which they came."""
         self._pages: dict[bytes, Callable[[], Awaitable[Answer]]] = {b"/metrics": self._text, b"/health": self._health}
         self._made: dict[bytes, tuple[float, asyncio.Task[Answer]]] = {}
@@ -83,7 +83,7 @@ class MetricsHttp:
         """Closes it; answers under way are broken off."""
         starting = [self._starting] if self._starting else []
         self._close()
-        tasks = [*starting, *self._connections, *(task for _, task in self._made.values())]
+        tasks = [*starting, *self._connections.values(), *(task for _, task in self._made.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -136,27 +136,25 @@ class MetricsHttp:
         self._retry = self._starting = self._server = self._listener = self._trouble = None
         self._agent.health.metrics_url = None
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._track()
-        exchange = Exchange(reader, writer)
-        try:
-            with contextlib.suppress(OSError, TimeoutError):  # who breaks off or dawdles has only itself to blame
-                request = await exchange.request(REQUEST_SECONDS)
-                if request is not None:
-                    answer = request if isinstance(request, Answer) else await self._answer(request)
-                    self._agent.counts.http[answer.status] += 1
-                    await exchange.answer(answer, ANSWER_SECONDS)
-        finally:
-            exchange.end()
-
-    def _track(self) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Of too many connections the oldest has to go: whoever means well is done by then."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  # start_server makes one for each connection
         if len(self._connections) >= MOST_CONNECTIONS:
-            next(iter(self._connections)).cancel()
-        self._connections[task] = None
-        task.add_done_callback(lambda done: self._connections.pop(done, None))
+            self._connections.pop(next(iter(self._connections))).cancel()
+        exchange = Exchange(reader, writer)
+        task = self._connections[exchange] = asyncio.ensure_future(self._serve(exchange))
+        task.add_done_callback(lambda _: self._end(exchange))  # also of one that goes before it has begun
+
+    def _end(self, exchange: Exchange) -> None:
+        exchange.end()
+        self._connections.pop(exchange, None)
+
+    async def _serve(self, exchange: Exchange) -> None:
+        with contextlib.suppress(OSError, TimeoutError):  # who breaks off or dawdles has only itself to blame
+            request = await exchange.request(REQUEST_SECONDS)
+            if request is not None:
+                answer = request if isinstance(request, Answer) else await self._answer(request)
+                self._agent.counts.http[answer.status] += 1
+                await exchange.answer(answer, ANSWER_SECONDS)
 
     async def _answer(self, request: h11.Request) -> Answer:
         turned_away = loopback_http.objection(request, self._hosts)

@@ -102,7 +102,7 @@ def load(path: Path) -> Settings:
         told = _with_lines(text, mistakes)
     except RecursionError as error:  # which tomllib has just got around
         told = [_not_toml(text, error)]
-    raise ConfigError.of(str(path), told)
+    raise ConfigError(f"{path}: " + "; ".join(told))
 
 
 def changes(old: Settings, new: Settings) -> list[str]:
@@ -164,8 +164,13 @@ def _unknown(table: str, name: str) -> str:
     here = [key.name for key in KEYS if key.table == table]
     guess = _did_you_mean(name, here, _label(table, "{}"))
     if not guess:  # perhaps it stands in the wrong table
-        guess = next((f" (did you mean {key.label}?)" for key in KEYS if key.name == name), "")
+        guess = next((_elsewhere(key) for key in KEYS if key.name == name), "")
     return f"there is no key {_label(table, safe(name))}{guess}"
+
+
+def _elsewhere(key: _Key) -> str:
+    """Whatever follows a [table] belongs to it, which is easily forgotten."""
+    return f" (did you mean {key.label}?)" if key.table else f" ({key.label} belongs above the first [table])"
 
 
 def _label(table: str, name: str) -> str:

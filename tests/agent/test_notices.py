@@ -525,6 +525,16 @@ def test_a_night_in_which_the_clocks_go_forward_is_an_hour_shorter(monkeypatch: 
     assert quiet_for(((time(22), time(7)),), evening) == 7 * 3600
 
 
+@pytest.mark.parametrize(("minute_of_utc", "left"), [(10, 20), (70, 20), (100, 0)])
+def test_quiet_hours_that_end_in_the_hour_that_comes_twice_end_in_it_each_time(
+    monkeypatch: pytest.MonkeyPatch, minute_of_utc: int, left: int
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    system_time.tzset()
+    now = datetime(2026, 10, 25, tzinfo=UTC) + minutes(minute_of_utc)  # from 02:10 in summer time on
+    assert quiet_for(((time(22), time(2, 30)),), now.astimezone()) == left * 60
+
+
 async def test_who_wants_no_notices_gets_none_and_a_reload_changes_that(world: World, desk: Desk) -> None:
     log_in_for(world)
     agent = sit_down(world, desk, notify_enabled=False)

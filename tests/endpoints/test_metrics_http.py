@@ -340,6 +340,22 @@ async def test_of_too_many_connections_the_oldest_goes(door: MetricsHttp) -> Non
             await writer.wait_closed()
 
 
+async def test_a_flood_of_connections_keeps_few_open_and_is_nothing_to_log(door: MetricsHttp) -> None:
+    faults: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+    flood: list[socket.socket] = []
+    for _ in range(8):
+        flood += [socket.create_connection(("127.0.0.1", port(door))) for _ in range(MOST_CONNECTIONS // 2)]
+        assert (await ask(door, good()))[0] == 200, "whoever comes after them is answered"
+        assert len(door._connections) <= MOST_CONNECTIONS
+    for caller in flood[:-MOST_CONNECTIONS]:
+        with contextlib.suppress(ConnectionError):
+            assert caller.recv(1) == b""
+    for caller in flood:
+        caller.close()
+    assert not faults
+
+
 async def test_a_fault_while_answering_is_told_as_such_and_is_no_end(
     door: MetricsHttp, agent: Agent, clock: HandClock
 ) -> None:
