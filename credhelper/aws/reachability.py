@@ -30,7 +30,9 @@ from credhelper.local.workers import DeadlineExceeded, Workers
 SECONDS = 3.0  # for everything; a call itself gets less, as a failed one may still be looked into
 MOST_REGIONS = 6
 
-PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy")
+PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy")
+"""Those that botocore heeds; ALL_PROXY is none of them."""
+
 CA_BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 ENDPOINT_PREFIX = "AWS_ENDPOINT_URL"
 
@@ -143,8 +145,8 @@ def _kind(error: CredhelperError) -> str:
     names = {kind.__name__ for link in chain for kind in type(link).__mro__}
     if any(isinstance(link, socket.gaierror) for link in chain) or "NameResolutionError" in names:
         return "proxy" if "ProxyConnectionError" in names else "dns"
-    for name, kind in (("ProxyConnectionError", "proxy"), ("SSLError", "tls"), ("ClientError", "")):
-        if name in names and kind:
+    for name, kind in (("ProxyConnectionError", "proxy"), ("SSLError", "tls")):
+        if name in names:
             return kind
     if not chain or "ClientError" in names:  # somebody answered over HTTP
         # 511 is a network's own: sign in first (RFC 6585).

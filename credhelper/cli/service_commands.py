@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import select
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -237,9 +236,10 @@ def uninstall(manager: "Manager", *, rehearsal: bool = False) -> int:
 
 def _remark_on_profiles() -> None:
     from credhelper.cli import callers_files
+    from credhelper.doctor import lines
 
     configuration, _ = callers_files.load_what_can_be()
-    profiles = [name for name, keys in configuration.profiles.items() if _runs_credhelper(keys)]
+    profiles = [name for name, keys in configuration.profiles.items() if lines.is_ours(keys)]
     if not profiles:
         return
     speech.note(f"These profiles run credhelper: {safe(', '.join(profiles))}")
@@ -251,17 +251,6 @@ def _remark_on_profiles() -> None:
         "Before you remove credhelper itself, take the lines `credential_process = …` out of their sections in"
         f" {configuration.paths.config}: nobody would answer them any more."
     )
-
-
-def _runs_credhelper(keys: Mapping[str, str]) -> bool:
-    """Whether a profile's credential_process is the fast client or `credhelper get`."""
-    try:
-        words = shlex.split(keys.get("credential_process", ""))
-    except ValueError:
-        return False
-    names = [Path(word).name for word in words]
-    is_client = any(Path(word).match("credhelper/client.py") for word in words)
-    return is_client or ("credhelper" in names and "get" in words)
 
 
 # -- status -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from credhelper.doctor.files import entries
+from credhelper.doctor.files import entries, is_temporary
 from credhelper.doctor.findings import Finding, ok, problem, warning
 from credhelper.doctor.scene import Scene
 from credhelper.domain import documents
@@ -36,7 +36,7 @@ def tokens(scene: Scene) -> Iterator[Finding]:
     registrations = {scene.cache.registration_path(session): session for session in sessions}
     counts: Counter[str] = Counter()
     for path in entries(scene.cache.directory):
-        if _is_temporary(path):
+        if is_temporary(path):
             yield from _leftover(scene, path)
         elif path in ours:
             counts["token(s)"] += 1
@@ -54,7 +54,7 @@ def tokens(scene: Scene) -> Iterator[Finding]:
 def role_credentials(scene: Scene) -> Iterator[Finding]:
     """``cache.role``: a torn file in the AWS CLI's cache of role credentials fails each of its commands, for ever."""
     for path in entries(scene.aws_directory / "cli" / "cache"):
-        if _is_temporary(path):
+        if is_temporary(path):
             yield from _leftover(scene, path)
         elif path.suffix == ".json" and (why := _broken(scene, path)) is not None:
             yield problem("cache.role", f"{path} is {why}: the AWS CLI fails on it again and again", _rm(path))
@@ -149,10 +149,6 @@ def _age(scene: Scene, path: Path) -> float | None:
         return scene.clock.now().timestamp() - path.lstat().st_mtime
     except OSError:
         return None
-
-
-def _is_temporary(path: Path) -> bool:
-    return path.name.endswith(".tmp") or ".tmp-" in path.name
 
 
 def _leftover(scene: Scene, path: Path) -> Iterator[Finding]:

@@ -13,7 +13,8 @@ The ids, which scripts may depend on:
     service.installed  service.files  service.active  service.interpreter  service.manager
     config.readable  config.missing  config.unreadable  config.bom  config.encoding  config.duplicate_section
     config.duplicate_key  config.syntax  config.nested  config.differs  config.indented  config.section_twice
-    config.unquoted_section  config.profile_prefix  config.credentials_prefix  config.unknown_section
+    config.shadowed_key  config.unquoted_section  config.profile_prefix  config.credentials_prefix
+    config.unknown_section
     session.complete  session.incomplete  session.scopes  session.none
     profile.complete  profile.incomplete  profile.session_missing  profile.contradiction  profile.region
     profile.legacy  profile.shadowed  profile.static_keys  profile.source
@@ -55,7 +56,7 @@ Check = Callable[[Scene], Iterable[Finding]]
 CHECKS: Mapping[str, Sequence[Check]] = {
     "Daemon": (daemon.running, daemon.identity, daemon.installation, daemon.socket, daemon.state),
     "Settings": (daemon.own_settings, keyring.answers, service.installed),
-    "AWS configuration": (config.readable, config.overlooked),
+    "AWS configuration": (config.readable, config.overlooked, config.overridden),
     "Sessions and profiles": (
         profiles.sessions,
         profiles.roles,

@@ -204,6 +204,26 @@ def _section_of_credentials(path: Path, section: Section) -> Iterator[Finding]:
         )
 
 
+def overridden(scene: Scene) -> Iterator[Finding]:
+    """``config.shadowed_key``: keys that a profile has in both files, with different values."""
+    try:
+        config = config_file.load(_alone(scene.paths.config, is_config=True)).profiles
+        credentials = config_file.load(_alone(scene.paths.credentials, is_config=False)).profiles
+    except ConfigError:  # another check says so
+        return
+    for name, keys in credentials.items():
+        elsewhere = config.get(name, {})
+        differing = [key for key, value in keys.items() if elsewhere.get(key, value) != value]
+        if differing:
+            yield warning(
+                "config.shadowed_key",
+                f"the profile {name} has {listed(differing)} in {scene.paths.config}, and otherwise in"
+                f" {scene.paths.credentials}, which wins",
+                f"$EDITOR {shlex.quote(str(scene.paths.credentials))}   # [{name}]: delete {listed(differing)},"
+                " or delete them from the other file",
+            )
+
+
 def _twice(path: Path, found: list[Section]) -> Iterator[Finding]:
     """Two ways to write one profile: for botocore the later section replaces the earlier."""
     first: dict[tuple[str, str], Section] = {}

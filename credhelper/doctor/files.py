@@ -15,7 +15,7 @@ MOST_ENTRIES = 5000  # of one directory
 
 
 def permissions(scene: Scene) -> Iterator[Finding]:
-    """Who may read, write or own what; secrets are the credentials file and all that lies in the caches.
+    """Who may read, write or own what; secrets are the credentials file and the documents in the caches.
 
     ``files.owner``, ``files.unwritable``, ``files.writable_by_others``, ``files.readable_by_others``, ``files.kind``,
     ``files.permissions``.
@@ -38,6 +38,11 @@ def entries(directory: Path) -> list[Path]:
     except OSError:
         return []
     return [directory / name for name in names]
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether it is a document on its way into a cache, or one that never got there."""
+    return path.name.endswith(".tmp") or ".tmp-" in path.name
 
 
 def _directories(scene: Scene) -> Iterator[Finding]:
@@ -87,7 +92,8 @@ def _cached(scene: Scene, path: Path) -> Iterator[Finding]:
         else:
             yield warning("files.kind", detail, remedy)
         return
-    yield from _mode(scene, path, found, is_secret=True)
+    # What else tools keep there, such as the AWS CLI's session.db, is made for all to read and holds no secret.
+    yield from _mode(scene, path, found, is_secret=path.suffix == ".json" or is_temporary(path))
 
 
 def _mode(scene: Scene, path: Path, found: os.stat_result, *, is_secret: bool) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ Python's parser, which botocore and we use, stops at the first mistake or passes
 them all, by the parser's own rules (configparser.RawConfigParser, strict). It never says a value.
 """
 
+import configparser
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -72,14 +74,15 @@ def read(text: str) -> Text:
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # As a file is read, and not by splitlines(), to which a form feed ends a line as well.
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith(("#", ";")):
             yield number, line
 
 
 def _begin(found: Text, name: str, number: int) -> None:
-    if name in found.names:
+    if name in found.names and name != configparser.DEFAULTSECT:  # which may be there as often as one likes
         found.mistakes.append(Mistake("duplicate_section", number, name))
     found.names.add(name)
     found.sections.append(Section(name, number))

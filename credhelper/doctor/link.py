@@ -89,4 +89,6 @@ def ask(socket: Path, environment: Mapping[bytes, bytes], op: str, seconds: int)
     if int(answer[b"status"]):
         raise Refused(safe(answer.get(b"message", b"").decode("utf-8", "replace")) or "it did not say what is wrong")
     document: Json = json.loads(answer[b"out"])
+    if not isinstance(document, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004  # an answer is wrong, and no argument
     return document

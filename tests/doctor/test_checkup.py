@@ -1,9 +1,11 @@
 """The running of all checks, and what they share: deadlines, faults, the list of ids, the reader of broken files."""
 
 import ast
+import configparser
 import itertools
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from credhelper import doctor
+from credhelper import client, doctor
 from credhelper.doctor import checkup, findings, ini, link, machine
 from credhelper.doctor.findings import Finding, State, ok
 from credhelper.doctor.libraries import parse
@@ -155,6 +157,34 @@ def test_the_reader_of_broken_files_finds_every_mistake_with_its_line() -> None:
         ("b", ["s3", "l"]),
         ("a", []),
     ]
+
+
+def test_what_pythons_parser_takes_is_no_mistake() -> None:
+    text = "[DEFAULT]\na = 1\n[DEFAULT]\nb = 2\n[c]\nk = one\x0ctwo\u2028three\r\nl = 1\n"
+    configparser.RawConfigParser().read_string(text)
+    found = ini.read(text)
+    assert found.mistakes == []
+    assert found.sections[-1].keys == {"k": 6, "l": 7}
+
+
+def test_what_answers_as_no_daemon_would_is_silent(home: Home) -> None:
+    home.socket.parent.mkdir(mode=0o700)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(home.socket))
+        listener.listen()
+        asked = threading.Thread(target=_answer_with_a_list, args=(listener,))
+        asked.start()
+        found = link.meet(home.socket, home.scene().env)
+        asked.join()
+    assert found.presence is link.Presence.SILENT
+    assert "ValueError" in found.error
+
+
+def _answer_with_a_list(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        client.receive(connection)
+        connection.sendall(client.frame({b"status": b"0", b"out": b"[]"}))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")

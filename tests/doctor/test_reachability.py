@@ -170,3 +170,8 @@ async def test_a_ca_bundle_that_is_none_is_told(
         found = await report(seconds=2.0, regions=())
     assert found["ca_bundle"]["error"] == error
     assert found["ca_bundle"]["variable"] == "REQUESTS_CA_BUNDLE"
+
+
+def test_only_what_botocore_heeds_is_told_of_the_environment() -> None:
+    found = reachability.variables({"HTTPS_PROXY": "http://u:hidden@proxy:1", "ALL_PROXY": "http://other:1"})
+    assert found == {"HTTPS_PROXY": "http://***@proxy:1"}

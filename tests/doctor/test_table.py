@@ -306,6 +306,21 @@ CONFIGURATION = [
     ),
 ]
 
+SHADOWED = [
+    Case(
+        "a key with another value in the credentials file",
+        lambda h: h.write(h.credentials, "[native]\nregion = us-west-2\nsso_role_name = Hidden\n", 0o600),
+        (),
+        ("config.shadowed_key",),
+    ),
+    Case(
+        "another credential_process in the credentials file",
+        lambda h: h.write(h.credentials, "[dev]\ncredential_process = /opt/other/tool hidden\n", 0o600),
+        (),
+        ("config.shadowed_key", "profile.shadowed"),
+    ),
+]
+
 PROFILES = [
     Case(
         "an adopted profile that runs another tool",
@@ -546,6 +561,7 @@ CASES = [
     *ENVIRONMENT,
     *DAEMON,
     *CONFIGURATION,
+    *SHADOWED,
     *PROFILES,
     *SECRETS_BELOW,
     *LINES,
@@ -571,6 +587,20 @@ def test_what_is_broken_is_found_with_its_remedy_and_nothing_else_is(home: Home,
         told = f"{finding.detail} {finding.remedy}"
         assert "\n" not in told
         assert not [secret for secret in SECRETS if secret in told], finding.id
+
+
+def test_what_the_aws_cli_and_file_managers_leave_in_a_healthy_home_is_no_finding(home: Home) -> None:
+    for name in ("session.db", "session.db-wal", "session.db-shm"):
+        home.write(home.aws / "cli" / "cache" / name, "SQLite format 3\0", 0o644)
+    home.write(home.cache.directory / ".DS_Store", b"\0\0\0\1Bud1", 0o644)
+    home.write(home.credentials, "[native]\nregion = eu-west-1\n", 0o600)  # the same value as in the config file
+    assert [finding for finding in home.look() if finding.state is not State.OK] == []
+
+
+def test_documents_on_their_way_into_a_cache_are_secrets_too(home: Home) -> None:
+    for name in ("x.json.tmp", "x.json.tmp-1"):
+        home.write(home.cache.directory / name, "{}", 0o644)
+    assert ids(home.look(), State.WARNING) == ["files.readable_by_others"]
 
 
 @needs_root
