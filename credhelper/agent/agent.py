@@ -331,12 +331,16 @@ class Agent:
         return receipt.document()
 
     async def check(self, fields: Fields) -> Json:
-        """What ``credhelper doctor`` can only learn here: which endpoints answer to this process, and how it is built.
+        """What ``credhelper doctor`` can only learn here: which endpoints answer to it, and what it may write.
 
         Raises DaemonUnreachable.
         """
         configuration, _ = self.configurations.and_mistakes(fields)
-        return await reachability.report(self._api, configuration) | {"installation": _installation()}
+        written = (self.home / ".aws" / "sso" / "cache", self._vault_directory)
+        return await reachability.report(self._api, configuration) | {
+            "installation": _installation(),
+            "unwritable": [str(path) for path in written if not os.access(_nearest(path), os.W_OK)],
+        }
 
     async def reload(self, _: Fields) -> Json:
         """Reads ``config.toml`` anew; what has changed, or why nothing has: see ``SettingsInForce.reload``."""
@@ -456,6 +460,11 @@ class Agent:
 def render(document: Json) -> str:
     """A document as it goes over the socket."""
     return json.dumps(document)
+
+
+def _nearest(path: Path) -> Path:
+    """``path``, or where it would have to be made."""
+    return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _installation() -> Json:

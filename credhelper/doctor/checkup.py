@@ -8,9 +8,10 @@ The ids, which scripts may depend on:
     environment.keys  environment.container  environment.web_identity  environment.profile  environment.files
     environment.daemon  environment.endpoints
     daemon.running  daemon.answers  daemon.stranger  daemon.lock  daemon.version  daemon.protocol  daemon.home
-    daemon.status  daemon.installation  daemon.state  socket.path  socket.directory  socket.file  socket.runtime
+    daemon.status  daemon.installation  daemon.unwritable  daemon.state
+    socket.path  socket.directory  socket.file  socket.runtime
     settings.valid  settings.daemon  keyring.answers  keyring.off
-    service.installed  service.files  service.active  service.interpreter  service.manager
+    service.installed  service.files  service.active  service.socket  service.interpreter  service.manager
     config.readable  config.missing  config.unreadable  config.bom  config.encoding  config.duplicate_section
     config.duplicate_key  config.syntax  config.nested  config.differs  config.indented  config.section_twice
     config.shadowed_key  config.unquoted_section  config.profile_prefix  config.credentials_prefix
@@ -54,7 +55,7 @@ from credhelper.doctor.scene import Scene
 Check = Callable[[Scene], Iterable[Finding]]
 
 CHECKS: Mapping[str, Sequence[Check]] = {
-    "Daemon": (daemon.running, daemon.identity, daemon.installation, daemon.socket, daemon.state),
+    "Daemon": (daemon.running, daemon.identity, daemon.installation, daemon.writing, daemon.socket, daemon.state),
     "Settings": (daemon.own_settings, keyring.answers, service.installed),
     "AWS configuration": (config.readable, config.overlooked, config.overridden),
     "Sessions and profiles": (

@@ -109,6 +109,22 @@ def installation(scene: Scene) -> Iterator[Finding]:
         yield ok("daemon.installation", f"the daemon runs from {package}")
 
 
+def writing(scene: Scene) -> Iterator[Finding]:
+    """``daemon.unwritable``: it may write where we may.
+
+    A sandboxed service keeps the directories of its start: one that was deleted and made anew is read-only for it.
+    """
+    if not scene.daemon().is_running:
+        return
+    for place in scene.network().get("unwritable", []):
+        if os.access(place, os.W_OK) or os.access(scene.home, os.W_OK):
+            yield problem(
+                "daemon.unwritable",
+                f"the daemon cannot write to {place}, perhaps made anew since its start: what it has is in memory only",
+                RESTART,
+            )
+
+
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)

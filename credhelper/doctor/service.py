@@ -14,7 +14,7 @@ _NAMES = ("credhelper.service", "credhelper.socket", "credhelper.daemon.plist")
 
 
 def installed(scene: Scene) -> Iterator[Finding]:
-    """``service.installed``, ``service.files``, ``service.active``, ``service.interpreter``, ``service.manager``."""
+    """``service.installed``, ``.files``, ``.active``, ``.socket``, ``.interpreter`` and ``.manager``."""
     if not any(_is_there(directory) for directory in _directories(scene)):
         yield ok("service.installed", f"no service is installed; the first request starts the daemon (or: {INSTALL})")
         return
@@ -34,6 +34,8 @@ def installed(scene: Scene) -> Iterator[Finding]:
         yield warning("service.active", "the service is installed and does not start at login", INSTALL)
     else:
         yield ok("service.active", f"the service is {report.active}, by {report.manager}")
+        if report.manager == "systemd" and not report.listening:
+            yield warning("service.socket", "the service has lost its socket: a restart of it loses requests", INSTALL)
 
 
 def _directories(scene: Scene) -> list[Path]:

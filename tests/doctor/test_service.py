@@ -38,6 +38,9 @@ def test_an_installed_service_is_followed_through_its_troubles(managed: ManagedM
     assert states()["service.active"] == "warning"
     assert managed.run_program(install).status == 0
 
+    managed.do("stop", "credhelper.socket")
+    assert states() == {"service.files": "ok", "service.active": "ok", "service.socket": "warning"}
+
     managed.do("stop", "credhelper.socket", "credhelper.service")
     assert states() == {"service.files": "ok", "service.active": "problem"}
     assert managed.run_program(install).status == 0

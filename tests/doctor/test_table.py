@@ -181,6 +181,11 @@ DAEMON = [
         ("daemon.installation",),
     ),
     Case(
+        "a daemon whose sandbox holds a directory that is gone",
+        lambda h: _says(h, unwritable=[str(h.home / ".aws" / "sso" / "cache")]),
+        ("daemon.unwritable",),
+    ),
+    Case(
         "a daemon that keeps earlier settings",
         lambda h: h.daemon.status.update(settings_error="there is no key x"),
         (),
