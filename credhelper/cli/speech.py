@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from credhelper.domain.errors import CredhelperError
 from credhelper.domain.text import safe
 
+LONGEST_ERROR = 20_000  # characters: a configuration may have many mistakes, and each is told
+
 
 def result(text: str) -> None:
     """Prints a result, and at once: whoever reads it may be waiting for this line."""
@@ -22,7 +24,7 @@ def note(text: str) -> None:
 
 def complain(error: CredhelperError) -> None:
     """Prints what went wrong, and below it what to do."""
-    note(f"credhelper: error: {safe(error.message)}")
+    note(f"credhelper: error: {safe(error.message, LONGEST_ERROR)}")
     if error.hint:
         note(f"credhelper: hint: {safe(error.hint)}")
 

@@ -3,15 +3,15 @@
 import unicodedata
 from collections.abc import Iterator
 
-_LONGEST = 500
+_LONGEST = 500  # characters
 
 
-def safe(text: str) -> str:
+def safe(text: str, longest: int = _LONGEST) -> str:
     """``text`` on one line without anything a terminal would obey: controls, escapes, bidirectional overrides.
 
     Names and messages of AWS and of configuration files go through here before they are printed or logged.
     """
-    return "".join(_visible(text[:_LONGEST])) + ("…" if len(text) > _LONGEST else "")
+    return "".join(_visible(text[:longest])) + ("…" if len(text) > longest else "")
 
 
 def _visible(text: str) -> Iterator[str]:

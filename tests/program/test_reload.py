@@ -142,6 +142,16 @@ def test_a_start_with_several_mistakes_tells_them_all(machine: Machine, settings
     refusal(machine.run("daemon", "run"), 4, f"credhelper: error: {settings_file}: ", *MISTAKES)
 
 
+def test_of_thirty_mistakes_none_is_left_out(machine: Machine, settings_file: Path, daemon: Daemon) -> None:
+    settings_file.write_text("".join(f"unheard_of_{number} = true\n" for number in range(30)))
+    told = [f"line {number + 1}: there is no key unheard_of_{number}" for number in range(30)]
+    for command in ("run", "reload", "start", "restart"):
+        if command == "start":
+            assert machine.run("daemon", "stop").status == 0
+        run = machine.run("daemon", command)
+        assert [mistake for mistake in told if mistake not in run.err] == [], command
+
+
 def test_a_directory_in_the_files_place_is_told(machine: Machine, settings_file: Path, daemon: Daemon) -> None:
     settings_file.mkdir()
     refusal(reload(machine), 4, f"{settings_file}: is not a regular file")
