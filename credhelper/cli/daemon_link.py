@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import sys
 import time
 from _socket import SO_PEERCRED, SOL_SOCKET, socket
@@ -13,6 +14,7 @@ from credhelper.domain.errors import CredhelperError, DaemonUnreachable
 from credhelper.local import file_lock, places
 
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
+SIGNAL_LOOK = 0.5  # seconds
 UNIT_PATHS = (b"/etc", b"/usr/local/lib", b"/usr/lib")
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
@@ -71,6 +73,7 @@ def _frames(
                 while b"event" in frame:
                     has_begun = True
                     yield frame
+                    _await_frame(connection, next_seconds)
                     frame = client.receive(connection)
                 yield frame
                 return
@@ -82,6 +85,17 @@ def _frames(
             has_broken = True
         except BlockingIOError:
             raise _silent(seconds) from None
+
+
+def _await_frame(connection: socket, seconds: int) -> None:
+    """Until something is there to read. Raises BlockingIOError when the time is over.
+
+    In short waits: Ctrl-C that comes between Python's look for signals and the system call is heard at the call's end.
+    """
+    give_up = time.monotonic() + seconds
+    while not select.select([connection], [], [], SIGNAL_LOOK)[0]:
+        if time.monotonic() > give_up:
+            raise BlockingIOError
 
 
 def _countdown(seconds: int) -> Callable[[], int]:
