@@ -167,6 +167,7 @@ def test_a_rehearsal_changes_nothing_and_uninstalling_leaves_the_home_as_it_was(
     shown = machine.service("uninstall", "--dry-run")
     assert f"--- {machine.units / 'credhelper.service'}\n+++ /dev/null\n" in shown.out
     assert "would run: systemctl --user disable --now credhelper.socket credhelper.service" in shown.out
+    assert f"would remove the directory {machine.cache} if nothing is left in it\n" in shown.out
     assert (machine.listing(), machine.calls()) == (before, [])
     assert answers(machine.socket)
 

@@ -75,6 +75,8 @@ class Changes:
         Of a path elsewhere only the last directory goes. Never raises.
         """
         if self.rehearsal:
+            if path.is_dir():
+                self.say(f"would remove the directory {path} if nothing is left in it")
             return
         inside = [directory for directory in (path, *path.parents) if below in directory.parents]
         for directory in inside or [path]:
