@@ -72,17 +72,25 @@ class Machine:
         self.root = Path(tempfile.mkdtemp(prefix="ch-"))
         self.home = self.root / "home"
         self.runtime = self.root / "run"
-        for directory in (self.home / ".aws", self.runtime):
+        for directory in (self.home / ".aws", self.runtime, self.root / "bin"):
             directory.mkdir(mode=0o700, parents=True)
+        self.put_command("xdg-open", "exit 0")  # a real browser would still write to this home when we leave
         self.environment = {
             "HOME": str(self.home),
-            "PATH": os.environ["PATH"],
+            "PATH": f"{self.root}/bin:{os.environ['PATH']}",
             "LANG": "C.UTF-8",
             "XDG_RUNTIME_DIR": str(self.runtime),
             "BROWSER": "true",
             **sandbox.environment(),
         }
         self.write_config(CONFIG.format(start_url=sandbox.start_url) if config is None else config)
+
+    def put_command(self, name: str, script: str) -> Path:
+        """Puts a shell script in front of whatever the real machine calls ``name``."""
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
 
     def __enter__(self) -> Self:
         return self

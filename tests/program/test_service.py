@@ -35,9 +35,7 @@ class ServiceMachine(Machine):
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
         self.bin = self.root / "bin"
-        self.bin.mkdir()
         self.program("systemctl", f'exec "{sys.executable}" -IS "{HERE / "fake_systemctl.py"}" "$@"')
-        self.environment["PATH"] = f"{self.bin}:{self.environment['PATH']}"
         self.state = self.runtime / "manager"
         self.state.mkdir()
 
