@@ -20,12 +20,13 @@ from credhelper.agent.callers import Callers
 from credhelper.agent.choices import Choices
 from credhelper.agent.configurations import Configurations
 from credhelper.agent.counts import Counts
+from credhelper.agent.gate import Gate, Passage, Wanted
 from credhelper.agent.health import Health
 from credhelper.agent.keeper import Keeper
 from credhelper.agent.login import Event, Login, Logins, logged_in
 from credhelper.agent.notices import Notices
 from credhelper.agent.revocations import Ending, Revocations
-from credhelper.agent.role_credentials import RoleCredentialsCache
+from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.settings_in_force import SettingsInForce
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.upkeep import Upkeep
@@ -110,6 +111,7 @@ class Agent:
         self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network, rng)
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self.revocations = Revocations(self._api, clock, self._network, rng)
+        self.gate = Gate()
         self.callers = Callers(clock)
         self.notices = Notices(self.tokens, self.callers, clock, desktop, places.told_notices(state_directory))
         self.notices.apply(settings)
@@ -222,43 +224,58 @@ class Agent:
 
     # -- the verbs ----------------------------------------------------------------------------------------------------
 
-    def get_at_once(self, fields: Fields, caller: str | None = None) -> str | None:
-        """``get`` when it takes neither a thread nor the network; None when it does. Raises like ``get``.
+    def hand_out_at_once(self, wanted: Wanted) -> Entry | None:
+        """``hand_out`` when it takes neither a thread nor the network; None when it does. Raises like ``hand_out``."""
+        if wanted.min_left is not None:
+            return None
+        passage = Passage(wanted)
+        with self.gate.noting_refusals(passage):
+            role, profile = self.choices.role_of_hit(wanted.fields)
+            self._admit(passage, role, profile)
+            entry = self.roles.hit(role)
+        if entry is not None:
+            self.gate.passed(passage, entry.credentials.expires_at, is_hit=True)
+        return entry
 
-        ``caller`` is the name of the program that asks, where it is known.
+    async def hand_out(self, wanted: Wanted) -> Entry:
+        """The credentials of the role that is wanted.
+
+        Raises LoginRequired, ConfigError, UsageError, AccessRefused, UpstreamError.
         """
-        role = self.choices.role_of_hit(fields)
-        self.callers.note(role.session, caller)
-        return self.roles.hit(role)
+        passage = Passage(wanted)
+        with self.gate.noting_refusals(passage):
+            role, profile = self.choices.role(wanted.fields)
+            self._admit(passage, role, profile)
+            entry = await self._present(role, wanted)
+        self.gate.passed(passage, entry.credentials.expires_at, is_hit=False)
+        return entry
 
-    async def get(self, fields: Fields) -> str:
-        """The ``credential_process`` document of the chosen role.
+    def _admit(self, passage: Passage, role: Role, profile: str | None) -> None:
+        passage.leads_to(role, profile)
+        self.gate.admit(passage)
+        self.callers.note(role.session, passage.wanted.caller.name)
 
-        Raises LoginRequired, ConfigError, RoleNotAssigned, UpstreamError.
-        """
-        role = self.choices.role(fields)
+    async def _present(self, role: Role, wanted: Wanted) -> Entry:
         try:
             async with asyncio.timeout(GET_DEADLINE):
                 await self._until_tokens_can_be_read()
-                return await self.roles.get(role)
+                return await self.roles.get(role, min_left=wanted.min_left)
         except TimeoutError:
             raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
         except LoginRequired as error:
             self.notices.refused(role.session)
-            raise self.choices.with_hint(error, role.session, fields) from None
+            raise self.choices.with_hint(error, role.session, wanted.fields) from None
 
-    async def whoami(self, fields: Fields) -> Json:
-        """Whose credentials the chosen role gives, by AWS's own word. Raises like ``get``."""
-        role = self.choices.role(fields)
+    async def whoami(self, wanted: Wanted) -> Json:
+        """Whose credentials the role gives that is wanted, by AWS's own word. Raises like ``hand_out``."""
+        fields = wanted.fields
+        credentials = (await self.hand_out(wanted)).credentials
+        role, profile = self.choices.role(fields)
         region = self.choices.region(fields) or role.session.region
-        await self._until_tokens_can_be_read()
         try:
-            credentials = await self.roles.credentials(role)
             identity = await self._network.run(
                 GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials), lane="sts"
             )
-        except LoginRequired as error:
-            raise self.choices.with_hint(error, role.session, fields) from None
         except DeadlineExceeded as error:
             raise Unavailable(f"STS gave {error}") from None
         return {
@@ -268,7 +285,7 @@ class Agent:
             "arn": identity.arn,
             "user_id": identity.user_id,
             "sso_session": role.session.name,
-            "profile": self.choices.profile_name(fields),
+            "profile": profile,
         }
 
     async def before_login(self) -> None:

@@ -13,8 +13,6 @@ class Callers:
     """The programs that used each session. Lives on the event loop."""
 
     def __init__(self, clock: Clock) -> None:
-        self.is_wanted = False
-        """Whether anybody is going to ask; finding out a caller's name is not quite free."""
         self._clock = clock
         self._seen: dict[str, dict[str, float]] = {}
         """By session, then by name, the latest last: when, in seconds of the clock that runs on in suspends."""

@@ -19,11 +19,11 @@ class Choices:
     def __init__(self, configurations: Configurations) -> None:
         self._configurations = configurations
 
-    def role(self, fields: Fields) -> Role:
-        """The role that is asked for."""
+    def role(self, fields: Fields) -> tuple[Role, str | None]:
+        """The role that is asked for, and the profile that names it; None when a session, account and role do."""
         return self._role_in(self._configurations.of(fields), fields)
 
-    def role_of_hit(self, fields: Fields) -> Role:
+    def role_of_hit(self, fields: Fields) -> tuple[Role, str | None]:
         """The same, without a look at the disk where that can be."""
         try:
             return self._role_in(self._configurations.of(fields, is_hit=True), fields)
@@ -75,10 +75,12 @@ class Choices:
         """Completes the hint of a legacy session, which only the caller's choice can name."""
         return LoginRequired(error.message, hint=error.hint or "credhelper login " + self.selector(session, fields))
 
-    def _role_in(self, configuration: Configuration, fields: Fields) -> Role:
+    def _role_in(self, configuration: Configuration, fields: Fields) -> tuple[Role, str | None]:
         if "sso_session" in fields:
-            return configuration.role(fields["sso_session"], fields.get("account_id", ""), fields.get("role_name", ""))
-        return configuration.role_of(self._profile(fields, configuration))
+            account_id, role_name = fields.get("account_id", ""), fields.get("role_name", "")
+            return configuration.role(fields["sso_session"], account_id, role_name), None
+        profile = self._profile(fields, configuration)
+        return configuration.role_of(profile), profile
 
     def _profile(self, fields: Fields, configuration: Configuration) -> str:
         """By option, else by the caller's environment in the AWS CLI's order, else ``default``."""

@@ -112,7 +112,6 @@ class Notices:
         self._is_on = settings.notify_enabled and self._desktop is not None
         self._before = settings.notify_before_minutes * 60.0
         self._quiet = settings.notify_quiet_hours
-        self._callers.is_wanted = self._is_on
         self.on_attention()
 
     # -- what happens around it ---------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from credhelper.domain.errors import (
     LoginRequired,
     Refused,
     RoleNotAssigned,
+    TooShortLived,
     Unavailable,
     UpstreamError,
 )
@@ -109,8 +110,8 @@ class RoleCredentialsCache:
 
     # -- handing out --------------------------------------------------------------------------------------------------
 
-    def hit(self, role: Role) -> str | None:
-        """The role's ``credential_process`` document if it can be answered at once; None when it takes a fetch.
+    def hit(self, role: Role) -> Entry | None:
+        """The role's credentials if they can be handed out at once; None when it takes a fetch.
 
         Credentials of a session that was logged out anywhere are dropped.
         """
@@ -127,15 +128,22 @@ class RoleCredentialsCache:
             self._fetch_behind(role)
         return self._hand_out(role, entry)
 
-    async def get(self, role: Role) -> str:
-        """The role's ``credential_process`` document. Raises LoginRequired, RoleNotAssigned, UpstreamError."""
-        return self._hand_out(role, await self._present_entry(role))
+    async def get(self, role: Role, *, min_left: timedelta | None = None) -> Entry:
+        """The role's credentials, renewed first where they are good for less than ``min_left``.
 
-    async def credentials(self, role: Role) -> RoleCredentials:
-        """The role's credentials themselves, for calls of our own. Raises like ``get``."""
+        Raises LoginRequired, RoleNotAssigned, UpstreamError; TooShortLived where AWS gives none that last so long.
+        """
         entry = await self._present_entry(role)
-        self._hand_out(role, entry)
-        return entry.credentials
+        if min_left is not None and self._left(entry) < min_left:
+            await self._fetches.join(role, lambda: self._fetch(role))
+            entry = await self._present_entry(role)
+            if self._left(entry) < min_left:
+                raise TooShortLived(
+                    f"the credentials of {safe(role.role_name)} in {safe(role.account_id)} are good for"
+                    f" {_minutes(self._left(entry))} min, and {_minutes(min_left)} min are asked for",
+                    hint="ask for less; how long they last is set where the role is defined",
+                )
+        return self._hand_out(role, entry)
 
     def entries(self) -> list[tuple[Role, Entry, str]]:
         """Every role with its entry and state (fresh, stale, expired)."""
@@ -337,14 +345,14 @@ class RoleCredentialsCache:
         if self._may_fetch(role):
             self._fetches.start(role, lambda: self._fetch(role))
 
-    def _hand_out(self, role: Role, entry: Entry) -> str:
+    def _hand_out(self, role: Role, entry: Entry) -> Entry:
         entry.last_used_at = self._clock.now()
         if not entry.is_asked_for:
             entry.is_asked_for = True
             self.on_first_use(role, entry)
             self.on_attention()
         self._handed_out[role] = entry.credentials
-        return entry.document
+        return entry
 
     async def _fetch(self, role: Role) -> Entry:
         """One fetch for everybody who waits; its failure is remembered."""
@@ -433,3 +441,7 @@ class RoleCredentialsCache:
             told = min(asked, LONGEST_TOLD_AGAIN)
         backoff.failed(now, self._rng, retry_after=asked)
         self._failures[role] = _Failure(error, self._tokens.version(role.session), now + told, backoff)
+
+
+def _minutes(span: timedelta) -> int:
+    return round(span.total_seconds() / 60)

@@ -3,13 +3,18 @@
     CredhelperError ................ 1
     ├── UsageError ................. 2
     ├── LoginRequired .............. 3
+    │   └── MfaRequired            a chained role wants a code of the person's MFA device
     ├── ConfigError ................ 4
     ├── AccessRefused .............. 5
     │   ├── LoginDenied            the person said no in the browser
-    │   └── RoleNotAssigned
+    │   ├── RoleNotAssigned
+    │   ├── Locked                 ``credhelper lock``
+    │   ├── PolicyRefused          a rule of the user's own says no
+    │   └── ConfirmationPending    a rule wants the person asked, and the answer is not there yet
     ├── UpstreamError .............. 6
     │   ├── Unavailable            network, time-outs, 5xx, answers that are not AWS's; ``retry_after`` seconds
     │   ├── Throttled              429; ``retry_after`` seconds
+    │   ├── TooShortLived          what AWS gives does not live as long as was asked for
     │   └── Refused                AWS understood and said no: ``reason`` is its error code
     ├── DaemonUnreachable .......... 7
     ├── DoneInPart ................. 8
@@ -46,6 +51,12 @@ class LoginRequired(CredhelperError):
     code = "login_required"
 
 
+class MfaRequired(LoginRequired):
+    """A chained role is given only to who names a code of the MFA device now."""
+
+    code = "mfa_required"
+
+
 class ConfigError(CredhelperError):
     """A configuration file cannot be used; the message names file, section and key."""
 
@@ -70,6 +81,24 @@ class RoleNotAssigned(AccessRefused):
     """The signed-in user may not use this role (403 from the portal)."""
 
     code = "role_not_assigned"
+
+
+class Locked(AccessRefused):
+    """``credhelper lock`` has been run, and nothing is handed out."""
+
+    code = "locked"
+
+
+class PolicyRefused(AccessRefused):
+    """A ``[[policy]]`` rule refuses it; the message has the rule's name."""
+
+    code = "policy"
+
+
+class ConfirmationPending(AccessRefused):
+    """A ``[[policy]]`` rule wants the person asked, who has not answered yet."""
+
+    code = "confirmation_pending"
 
 
 class UpstreamError(CredhelperError):
@@ -100,6 +129,12 @@ class Throttled(UpstreamError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooShortLived(UpstreamError):
+    """The credentials end sooner than the caller can use them (``--min-ttl``)."""
+
+    code = "too_short_lived"
 
 
 class Refused(UpstreamError):

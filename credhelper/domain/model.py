@@ -12,6 +12,18 @@ class Flow(StrEnum):
     DEVICE_CODE = "device_code"
 
 
+class Door(StrEnum):
+    """How credentials leave the daemon; the audit calls it so."""
+
+    GET = "get"
+    EXPORT = "export"
+    EXEC = "exec"
+    CONSOLE = "console"
+    WHOAMI = "whoami"
+    CONTAINER = "container"
+    LEASE = "lease"
+
+
 @dataclass(frozen=True, slots=True)
 class SsoSession:
     """An ``[sso-session]`` section, or with ``name`` None the four ``sso_*`` keys of a legacy profile."""
@@ -39,6 +51,41 @@ class Role:
     session: SsoSession
     account_id: str
     role_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainedRole:
+    """A role that is assumed with another one's credentials (STS AssumeRole), which may be a chained one itself."""
+
+    source: "Role | ChainedRole"
+    role_arn: str
+    region: str
+    """Whose STS is asked."""
+    duration_seconds: int | None = None
+    role_session_name: str | None = None
+    external_id: str | None = None
+    source_identity: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    transitive_tag_keys: tuple[str, ...] = ()
+    mfa_serial: str | None = None
+
+    @property
+    def session(self) -> SsoSession:
+        """The session at the bottom of the chain: with its login everything above begins and ends."""
+        return self.source.session
+
+    @property
+    def account_id(self) -> str:
+        """From the ARN, which has been looked at: ``arn:PARTITION:iam::ACCOUNT:role/PATH/NAME``."""
+        return self.role_arn.split(":")[4]
+
+    @property
+    def role_name(self) -> str:
+        """From the ARN, without its path."""
+        return self.role_arn.rpartition("/")[2]
+
+
+AnyRole = Role | ChainedRole
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,17 +13,21 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
 from credhelper import __version__, client
 from credhelper.agent.agent import Agent, render
+from credhelper.agent.gate import Wanted
 from credhelper.agent.health import Trouble
 from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable
-from credhelper.domain.model import Flow
+from credhelper.domain.model import Door, Flow
 from credhelper.domain.text import safe
 from credhelper.endpoints.metrics import Metrics
 from credhelper.local import peers
+from credhelper.local.peers import NOBODY, Caller
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,10 @@ WHOLE_REQUEST = 2.0  # seconds from its first byte
 ANSWER_TAKEN = 2.0  # seconds
 LAST_ANSWERS = 1.0  # seconds for those that are connected when the daemon ends
 REFUSALS_REPORTED_EVERY = 60.0  # seconds
+LONGEST_MIN_TTL = 7 * 86_400  # seconds; no credentials last as long, and no clock fails to count it
+
+TYPED = frozenset({Door.GET, Door.EXPORT, Door.EXEC})
+"""The doors that a request for credentials may say it comes through: they differ in what a program makes of them."""
 
 ANY_VERSION = frozenset({"hello", "stop"})
 """What a client of any version may ask: enough to end a daemon that is older or newer than itself."""
@@ -41,6 +49,8 @@ REQUEST_FIELDS = frozenset(
     {
         *(name.decode() for name in client.CALLER_VARIABLES),
         *("cwd", "v", "op", "profile", "sso_session", "account_id", "role_name", "region", "flow", "force"),
+        *("door", "min_ttl", "id", "ttl", "socket", "token_file", "uid", "service", "destination"),
+        *("mfa_code", "verdict"),
     }
 )
 
@@ -64,7 +74,7 @@ class UnixSocket:
             "get": self._get,
             "login": self._login,
             "logout": self._document(agent.logout),
-            "whoami": self._document(agent.whoami),
+            "whoami": self._whoami,
             "check": self._document(agent.check),
             "reload": self._document(agent.reload),
             "status": self._status,
@@ -124,17 +134,20 @@ class UnixSocket:
         if fields["op"] != "get":
             return None
         try:
-            caller = connection.caller_name() if self.agent.callers.is_wanted else None
-            document = self.agent.get_at_once(fields, caller)
+            entry = self.agent.hand_out_at_once(_wanted(connection, fields))
         except CredhelperError as error:
             return failure(error)
         except Exception:
             log.exception("a fault while answering %s", safe(fields["op"]))
             return _fault()
-        return None if document is None else success(document)
+        return None if entry is None else success(entry.document)
 
     async def _get(self, connection: "Connection", fields: Fields) -> None:
-        connection.answer(success(await self.agent.get(fields)))
+        connection.answer(success((await self.agent.hand_out(_wanted(connection, fields))).document))
+
+    async def _whoami(self, connection: "Connection", fields: Fields) -> None:
+        wanted = replace(_wanted(connection, fields), door=Door.WHOAMI)
+        connection.answer({"status": "0", "out": render(await self.agent.whoami(wanted)), "err": ""})
 
     async def _login(self, connection: "Connection", fields: Fields) -> None:
         crippled = _why_crippled()
@@ -185,6 +198,7 @@ class Connection(asyncio.Protocol):
         self._op = ""
         """What is being answered; nothing before and after."""
         self._asked_at = 0.0
+        self._caller = NOBODY
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -226,9 +240,10 @@ class Connection(asyncio.Protocol):
         elif len(self._received) == size + 4:
             self._handle(bytes(self._received[4:]))
 
-    def caller_name(self) -> str | None:
-        """The program that asks; None where that cannot be told. To be asked before it has its answer, and is gone."""
-        return None if self._transport is None else peers.caller_name(self._transport.get_extra_info("socket"))
+    @property
+    def caller(self) -> Caller:
+        """The program that asks, as it was when its request was complete."""
+        return self._caller
 
     def send(self, fields: dict[str, str]) -> None:
         """One frame to the caller."""
@@ -262,10 +277,12 @@ class Connection(asyncio.Protocol):
             operation = self._door.operations[fields["op"]]
             if fields["op"] == "login":
                 Flow(fields["flow"])
+            _check_wanted(fields)
         except (ValueError, KeyError):
             self._drop("senseless", "a request that makes no sense")
             return
         self._op = fields["op"]
+        self._caller = peers.identify(self._transport.get_extra_info("socket")) if self._transport else NOBODY
         at_once = self._door.answer_at_once(self, fields)
         if at_once is not None:
             self.answer(at_once)
@@ -297,6 +314,22 @@ class Connection(asyncio.Protocol):
         self._door.agent.counts.dropped[reason] += 1
         if self._transport is not None:
             self._transport.abort()
+
+
+def _check_wanted(fields: Fields) -> None:
+    """Raises ValueError where a request for credentials says what none can say."""
+    if Door(fields.get("door", Door.GET)) not in TYPED or not fields.get("min_ttl", "0").isdecimal():
+        raise ValueError("no door, or no time")
+
+
+def _wanted(connection: Connection, fields: Fields) -> Wanted:
+    seconds = fields.get("min_ttl")
+    return Wanted(
+        fields,
+        connection.caller,
+        Door(fields.get("door", Door.GET)),
+        min_left=None if seconds is None else timedelta(seconds=min(int(seconds), LONGEST_MIN_TTL)),
+    )
 
 
 def success(document: str) -> dict[str, str]:

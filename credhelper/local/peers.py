@@ -1,4 +1,4 @@
-"""What the program at the other end of a Unix socket is called, by the kernel's word; for people, not for decisions.
+"""Who is at the other end of a Unix socket, by the kernel's word.
 
 The fast client is a child of whoever wants credentials, and it is gone a moment after its answer: so this is asked
 before. It reads /proc, which is no disk: some microseconds a process.
@@ -29,36 +29,69 @@ class HasOptions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """A process that asks for credentials, as far as it can be seen; ``None`` where it cannot."""
+
+    uid: int | None = None
+    pid: int | None = None
+    exe: str | None = None
+    """The file it runs, absolute."""
+    cwd: str | None = None
+    name: str | None = None
+    """What people call the program."""
+
+
+NOBODY = Caller()
+"""Somebody of whom nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Process:
+    pid: int
     name: str
     parent: int
     leads_session: bool
 
 
-def caller_name(connection: HasOptions) -> str | None:
-    """The program that asks over ``connection``; None where that cannot be told (not Linux, a sandbox, it is gone).
+def identify(connection: HasOptions) -> Caller:
+    """The program that asks over ``connection``; on a system without /proc, or where it is gone, little is known of it.
 
     A shell between it and the client is passed over, as some SDKs start one; the shell that a person types into, which
     leads a session, is not: there ``credhelper get`` itself was typed.
     """
     if sys.platform != "linux":
-        return None
+        return NOBODY
     try:
-        pid = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)
-        return safe(_asking(pid)[:_LONGEST]).strip() or None
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    except OSError:
+        return NOBODY
+    pid, uid = (int.from_bytes(credentials[at : at + 4], sys.byteorder) for at in (0, 4))
+    try:
+        asking, name = _asking(pid)
     except (OSError, ValueError):
+        return Caller(uid, pid)
+    name = safe(name[:_LONGEST]).strip()
+    return Caller(uid, asking.pid, _link(asking.pid, "exe"), _link(asking.pid, "cwd"), name or None)
+
+
+def _link(pid: int, name: str) -> str | None:
+    try:
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:  # it is gone, or may not be looked at from where we are
         return None
 
 
-def _asking(pid: int) -> str:
-    """Raises OSError, ValueError."""
+def _asking(pid: int) -> tuple[_Process, str]:
+    """The process that wants credentials, and what to call it. Raises OSError, ValueError."""
     client = _look(pid)
     asking = _look(client.parent)
     for _ in range(_MOST_STEPS):
         if asking.name not in SHELLS or asking.leads_session:
             break
         asking = _look(asking.parent)
-    return OURSELVES if client.name == OURSELVES and asking.name in SHELLS else asking.name
+    if client.name == OURSELVES and asking.name in SHELLS:
+        return client, OURSELVES
+    return asking, asking.name
 
 
 def _look(pid: int) -> _Process:
@@ -74,4 +107,4 @@ def _look(pid: int) -> _Process:
     _, _, rest = said.partition(b"(")
     name, _, numbers = rest.rpartition(b")")
     _, parent, _, session = numbers.split(maxsplit=4)[:4]
-    return _Process(name.decode(errors="replace"), int(parent), int(session) == pid)
+    return _Process(pid, name.decode(errors="replace"), int(parent), int(session) == pid)

@@ -69,6 +69,21 @@ def told_notices(state: Path) -> Path:
     return state / f"notices-{_host()}.json"
 
 
+def audit_log(state: Path) -> Path:
+    """Who was given what. A home may be shared between hosts, each with a daemon of its own."""
+    return state / f"audit-{_host()}.jsonl"
+
+
+def open_doors(state: Path) -> Path:
+    """Which grants and leases there are, for the next daemon; without their tokens."""
+    return state / f"doors-{_host()}.json"
+
+
+def locked_marker(state: Path) -> Path:
+    """There while ``credhelper lock`` holds on this host."""
+    return state / f"locked-{_host()}"
+
+
 def settings_file(env: Mapping[bytes, bytes]) -> Path:
     """credhelper's own configuration: ``CREDHELPER_CONFIG``, else ``$XDG_CONFIG_HOME/credhelper/config.toml``.
 

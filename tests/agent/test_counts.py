@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from credhelper.agent.agent import Agent
 from credhelper.agent.counts import BOUNDS, Counts, Durations
+from credhelper.agent.gate import Wanted
 from credhelper.agent.health import Trouble, without_daemon
 from credhelper.agent.login import Login
 from credhelper.agent.upkeep import Upkeep
@@ -111,9 +112,9 @@ def test_what_calls_are_told_as_does_not_change_any_more() -> None:
 
 async def test_a_fetch_is_counted_once_however_many_wait_for_it_and_a_hit_never(world: World) -> None:
     world.log_in()
-    await asyncio.gather(*(world.agent.get(world.fields()) for _ in range(5)))
+    await asyncio.gather(*(world.agent.hand_out(Wanted(world.fields())) for _ in range(5)))
     for _ in range(7):
-        assert world.agent.get_at_once(world.fields())
+        assert world.agent.hand_out_at_once(Wanted(world.fields()))
     assert world.agent.counts.fetches["ok"] == world.fetches() == 1
     assert await counted(world, "credhelper_role_fetches_total", outcome="ok") == 1
     assert await counted(world, "credhelper_role_credentials", state="fresh") == 1
@@ -132,7 +133,7 @@ async def test_a_fetch_is_counted_once_however_many_wait_for_it_and_a_hit_never(
 async def test_a_fetch_that_fails_counts_by_how_it_failed(world: World, fault: Fault, outcome: str, calls: int) -> None:
     world.log_in()
     world.sandbox.fail("GetRoleCredentials", fault, times=None)
-    await failing(world.agent.get(world.fields()), CredhelperError)
+    await failing(world.agent.hand_out(Wanted(world.fields())), CredhelperError)
     assert await counted(world, "credhelper_role_fetches_total", outcome=outcome) == 1
     labels = {"operation": "GetRoleCredentials", "outcome": outcome}
     assert await counted(world, "credhelper_upstream_calls_total", **labels) == calls
@@ -141,7 +142,7 @@ async def test_a_fetch_that_fails_counts_by_how_it_failed(world: World, fault: F
 
 
 async def test_without_a_login_nothing_is_asked_of_aws(world: World) -> None:
-    await failing(world.agent.get(world.fields()), LoginRequired)
+    await failing(world.agent.hand_out(Wanted(world.fields())), LoginRequired)
     assert world.agent.counts.fetches["login_required"] == 1
     assert world.agent.counts.calls() == ({}, {})
 
@@ -149,7 +150,7 @@ async def test_without_a_login_nothing_is_asked_of_aws(world: World) -> None:
 async def test_calls_are_counted_as_aws_counts_them(world: World) -> None:
     world.log_in()
     await world.get()
-    await world.agent.whoami(world.fields())
+    await world.agent.whoami(Wanted(world.fields()))
     await world.live(hours=3)
     await world.agent.logout(world.fields())
     calls, durations = world.agent.counts.calls()
@@ -271,7 +272,7 @@ async def test_sessions_and_roles_are_told_by_state(world: World) -> None:
     world.log_in()
     await world.get("dev")
     await world.get("readonly")
-    await failing(world.agent.get(world.fields("legacy")), LoginRequired)
+    await failing(world.agent.hand_out(Wanted(world.fields("legacy"))), LoginRequired)
     assert (await world.agent.health.vitals()).sessions == {
         "active": 1,
         "refresh_due": 0,
@@ -281,7 +282,7 @@ async def test_sessions_and_roles_are_told_by_state(world: World) -> None:
     assert await counted(world, "credhelper_role_credentials", state="fresh") == 2
     world.clock.advance(hours=2)
     world.sandbox.fail("CreateToken:refresh_token", Fault(error="InvalidGrantException"), times=None)
-    await failing(world.agent.get(world.fields()), LoginRequired)
+    await failing(world.agent.hand_out(Wanted(world.fields())), LoginRequired)
     assert await counted(world, "credhelper_role_credentials", state="fresh") == 0
     assert await counted(world, "credhelper_sso_sessions", state="active") == 0
     assert await counted(world, "credhelper_sso_sessions", state="expired") == 1
@@ -454,11 +455,11 @@ async def test_an_error_keeps_its_meaning_for_who_asked(world: World) -> None:
     """What is counted on the way must not change it."""
     world.log_in()
     world.sandbox.fail("GetRoleCredentials", Fault(error="ForbiddenException", status=403))
-    assert "not assigned" in await failing(world.agent.get(world.fields()), RoleNotAssigned)
+    assert "not assigned" in await failing(world.agent.hand_out(Wanted(world.fields())), RoleNotAssigned)
     token = replace(world.token(), expires_at=world.clock.now() + minutes(1))
     world.save(token)
     world.sandbox.fail("CreateToken:refresh_token", Fault(status=500), times=None)
     world.clock.advance(minutes=2)
-    await failing(world.agent.get(world.fields("readonly")), Unavailable)
+    await failing(world.agent.hand_out(Wanted(world.fields("readonly"))), Unavailable)
     registration = await asyncio.to_thread(world.api.register_client, world.corp, Flow.DEVICE_CODE)
     assert registration.client_id

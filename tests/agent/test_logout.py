@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from credhelper.agent.gate import Wanted
 from credhelper.agent.logout import Receipt, Sweep, assume_role_sources, revoke
 from credhelper.aws import config_file
 from credhelper.aws.config_file import ConfigPaths, Configuration
@@ -111,7 +112,7 @@ async def test_the_sign_in_is_ended_at_the_portal(world: World) -> None:
     world.save(token)
     fresh = world.new_agent()
     with pytest.raises(LoginRequired):
-        await fresh.get(world.fields())
+        await fresh.hand_out(Wanted(world.fields()))
 
 
 async def test_nothing_there_is_nothing_done(world: World) -> None:
@@ -356,7 +357,7 @@ async def test_with_a_selector_only_that_session_goes(world: World) -> None:
     }
     assert [found["sso_session"] for found in receipt["sessions"]] == ["corp"]
     assert all(path.exists() for path in (theirs, unknown, foreign, world.token_path(lab)))
-    assert world.agent.get_at_once(world.fields("in-lab"))
+    assert world.agent.hand_out_at_once(Wanted(world.fields("in-lab")))
     await failing(world.get("dev"), LoginRequired)
 
 

@@ -21,6 +21,7 @@ from credhelper.domain.errors import LoginRequired
 from credhelper.domain.model import Flow, IssuedToken, SsoSession, Token
 from credhelper.local import places
 from credhelper.local.desktop import DesktopUnavailable, Notice
+from credhelper.local.peers import Caller
 from credhelper.local.settings import Settings
 from credhelper.sandbox.faults import Fault
 from credhelper.sandbox.lifetimes import Lifetimes
@@ -121,8 +122,7 @@ def log_in_for(world: World, hours: float = 1, session: SsoSession | None = None
 
 async def use(world: World, name: str | None, profile: str = "dev") -> None:
     """A program asks for a role, as over the socket."""
-    if world.agent.get_at_once(world.fields(profile), name) is None:
-        await world.agent.get(world.fields(profile))
+    await world.hand_out(world.fields(profile), Caller(name=name))
 
 
 # -- a session that ends ----------------------------------------------------------------------------------------------
@@ -538,13 +538,11 @@ def test_quiet_hours_that_end_in_the_hour_that_comes_twice_end_in_it_each_time(
 async def test_who_wants_no_notices_gets_none_and_a_reload_changes_that(world: World, desk: Desk) -> None:
     log_in_for(world)
     agent = sit_down(world, desk, notify_enabled=False)
-    assert not agent.callers.is_wanted
     await world.live(minutes=55)
     assert desk.asked == 0
     agent.notices.apply(Settings())
     await world.live(seconds=0)
     assert len(desk.shown) == 1
-    assert agent.callers.is_wanted
 
 
 async def test_zero_minutes_before_means_only_afterwards(world: World, desk: Desk) -> None:
@@ -586,7 +584,6 @@ async def test_an_agent_without_a_desktop_has_nothing_to_do_for_one(world: World
     log_in_for(world)
     world.agent.begin(Nobody())
     await world.live(hours=2)
-    assert not world.agent.callers.is_wanted
     assert not places.told_notices(world.state).exists()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from credhelper.agent import agent as agent_module
 from credhelper.agent import role_credentials
+from credhelper.agent.gate import Wanted
 from credhelper.domain.documents import parse_timestamp
 from credhelper.domain.errors import (
     ConfigError,
@@ -91,7 +92,7 @@ async def test_a_warm_role_costs_no_call_and_is_answered_at_once(world: World) -
     world.log_in()
     first = await world.get()
     calls = world.sandbox.calls.copy()
-    assert world.agent.get_at_once(world.fields()) is not None
+    assert world.agent.hand_out_at_once(Wanted(world.fields())) is not None
     assert await world.get() == first
     assert world.sandbox.calls == calls
 
@@ -103,7 +104,7 @@ async def test_profiles_of_one_role_share_its_credentials(world: World) -> None:
     )
     assert await world.get("dev") == await world.get("other")
     named = world.everything() | {"sso_session": "corp", "account_id": ACCOUNT, "role_name": "Developer"}
-    assert world.agent.get_at_once(named) is not None
+    assert world.agent.hand_out_at_once(Wanted(named)) is not None
     assert world.fetches() == 1
 
 
@@ -594,14 +595,14 @@ async def test_a_fetch_that_hangs_ends_by_its_own_deadline(world: World, monkeyp
 async def test_a_home_that_is_not_the_daemons_is_refused(world: World) -> None:
     fields = world.fields() | {"HOME": "/somewhere/else"}
     with pytest.raises(DaemonUnreachable) as caught:
-        await world.agent.get(fields)
+        await world.agent.hand_out(Wanted(fields))
     assert str(world.home) in caught.value.message
     assert "/somewhere/else" in caught.value.message
 
 
 async def test_no_profile_and_no_default_is_wrong_usage(world: World) -> None:
     with pytest.raises(UsageError):
-        await world.agent.get(world.everything())
+        await world.agent.hand_out(Wanted(world.everything()))
 
 
 @pytest.mark.parametrize(
@@ -614,13 +615,13 @@ async def test_no_profile_and_no_default_is_wrong_usage(world: World) -> None:
 )
 async def test_a_profile_is_chosen_in_the_aws_clis_order(world: World, variables: dict[str, str], chosen: str) -> None:
     world.log_in()
-    who = await world.agent.whoami(world.everything() | variables)
+    who = await world.agent.whoami(Wanted(world.everything() | variables))
     assert (who["profile"], who["role_name"]) == (chosen, "ReadOnly")
 
 
 async def test_whoami_tells_whose_credentials_they_are(world: World) -> None:
     world.log_in()
-    who = await world.agent.whoami(world.fields())
+    who = await world.agent.whoami(Wanted(world.fields()))
     assert (who["account_id"], who["role_name"], who["user"]) == (ACCOUNT, "Developer", "alice")
     assert ":assumed-role/AWSReservedSSO_Developer_" in who["arn"]
 

@@ -5,18 +5,21 @@ import hashlib
 import json
 import os
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from credhelper.agent.agent import Agent
+from credhelper.agent.gate import Wanted
 from credhelper.agent.login import Logins
+from credhelper.agent.role_credentials import Entry
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain.model import Flow, Registration, Role, SsoSession, Token
 from credhelper.local import places
+from credhelper.local.peers import NOBODY, Caller
 from credhelper.local.workers import Workers
 from credhelper.sandbox.server import Sandbox
 from tests.clocks import HandClock
@@ -145,9 +148,13 @@ class World:
 
     async def get(self, profile: str = "dev") -> dict[str, Any]:
         """``credhelper get``, as the daemon answers it: from memory at once or by a fetch."""
-        at_once = self.agent.get_at_once(self.fields(profile))
-        document: dict[str, Any] = json.loads(at_once or await self.agent.get(self.fields(profile)))
+        document: dict[str, Any] = json.loads((await self.hand_out(self.fields(profile))).document)
         return document
+
+    async def hand_out(self, fields: Mapping[str, str], caller: Caller = NOBODY) -> Entry:
+        """What a program gets that asks over the socket."""
+        wanted = Wanted(fields, caller)
+        return self.agent.hand_out_at_once(wanted) or await self.agent.hand_out(wanted)
 
     def refreshes(self) -> int:
         """How many times a token was asked to be renewed."""

@@ -39,7 +39,7 @@ def loaded():
 
 async def ask(op):
     reader, writer = await asyncio.open_unix_connection(path)
-    fields = {"v": "1", "op": op, "HOME": str(home), "cwd": "/", "profile": "dev"}
+    fields = {"v": client.PROTOCOL.decode(), "op": op, "HOME": str(home), "cwd": "/", "profile": "dev"}
     writer.write(client.frame({key.encode(): value.encode() for key, value in fields.items()}))
     answer = client.parse((await reader.read())[4:])
     writer.close()
@@ -171,8 +171,8 @@ async def test_who_leaves_before_the_answer_counts_as_gone(world: World) -> None
     [
         (b"\xff\xff\xff\xffwhat", "malformed"),
         (b"\0\0\0\0", "malformed"),
-        (client.frame({b"v": b"1", b"op": b"dance"}), "senseless"),
-        (client.frame({b"v": b"1", b"op": b"get", b"unknown": b"1"}), "senseless"),
+        (client.frame({b"v": client.PROTOCOL, b"op": b"dance"}), "senseless"),
+        (client.frame({b"v": client.PROTOCOL, b"op": b"get", b"unknown": b"1"}), "senseless"),
         (b"\0", "slow"),
         (b"", "slow"),
     ],

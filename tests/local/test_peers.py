@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from credhelper.local.peers import caller_name
+from credhelper.local.peers import NOBODY, Caller, identify
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 
@@ -39,7 +39,7 @@ def ask(directory: Path) -> Iterator[Ask]:
             with subprocess.Popen(command) as process:
                 connection, _ = listener.accept()
                 with connection:
-                    name = caller_name(connection)
+                    name = identify(connection).name
                 assert process.wait(SECONDS) == 0
                 return name
 
@@ -90,11 +90,11 @@ def test_what_cannot_be_told_is_not_told(pid: int) -> None:
         def getsockopt(self, *_: int) -> bytes:
             return pid.to_bytes(4, sys.byteorder) + bytes(8)
 
-    assert caller_name(Strange()) is None
+    assert identify(Strange()) == Caller(uid=0, pid=pid)
 
 
 def test_elsewhere_no_names_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        assert caller_name(ours) is None
+        assert identify(ours) == NOBODY

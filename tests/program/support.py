@@ -91,7 +91,7 @@ def answers(path: Path) -> bool:
 
 def hello(path: Path) -> int:
     """The pid of the daemon at ``path``."""
-    answer = ask_at(path, {"v": "1", "op": "hello"})
+    answer = ask_at(path, {"v": client.PROTOCOL.decode(), "op": "hello"})
     return int(json.loads(answer["out"])["pid"])
 
 
@@ -114,7 +114,7 @@ def frame(fields: dict[str, str]) -> bytes:
 
 def request(machine: Machine, op: str, **fields: str) -> bytes:
     """A good request of a caller on ``machine``."""
-    return frame({"v": "1", "op": op, "HOME": str(machine.home), "cwd": "/", **fields})
+    return frame({"v": client.PROTOCOL.decode(), "op": op, "HOME": str(machine.home), "cwd": "/", **fields})
 
 
 def read_frame(connection: socket.socket) -> dict[str, str]:

@@ -135,7 +135,7 @@ def test_what_is_no_request_is_dropped_without_a_word(machine: Machine) -> None:
         "an empty field": size(1) + b"\0",
         "a field twice": size(len(payload) + 5) + payload + b"\0v=1",
         "no version": frame({"op": "get", "HOME": str(machine.home), "profile": "dev"}),
-        "no operation": frame({"v": "1", "HOME": str(machine.home), "profile": "dev"}),
+        "no operation": frame({"v": client.PROTOCOL.decode(), "HOME": str(machine.home), "profile": "dev"}),
         "an unknown operation": request(machine, "steal"),
         "an operation's own name in Python": request(machine, "__class__"),
         "an unknown field": request(machine, "get", profile="dev", endpoint_url="http://127.0.0.1:9"),
@@ -203,7 +203,7 @@ def random_frame(chance: random.Random, machine: Machine) -> bytes:
         "x",
     ]
     fields = {name.encode(): chance.randbytes(20).replace(b"\0", b"") for name in chance.sample(names, 3)}
-    fields |= {b"v": b"1", b"op": chance.choice([b"get", b"status"]), b"HOME": os.fsencode(machine.home)}
+    fields |= {b"v": client.PROTOCOL, b"op": chance.choice([b"get", b"status"]), b"HOME": os.fsencode(machine.home)}
     return client.frame(fields)
 
 

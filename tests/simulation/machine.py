@@ -22,6 +22,7 @@ from credhelper.agent import agent as agent_module
 from credhelper.agent import logout as logout_module
 from credhelper.agent import revocations as revocations_module
 from credhelper.agent.agent import Agent
+from credhelper.agent.gate import Wanted
 from credhelper.agent.login import Login
 from credhelper.domain.errors import CredhelperError, Refused
 from credhelper.domain.model import Flow, Registration, Role, SsoSession
@@ -367,7 +368,9 @@ class Machine:
         asked = self.rules.asks(ROLES[profile])
         fields = self._fields(profile)
         try:
-            document = self.agent.get_at_once(fields) or await self.agent.get(fields)
+            document = (
+                self.agent.hand_out_at_once(Wanted(fields)) or await self.agent.hand_out(Wanted(fields))
+            ).document
         except CredhelperError as error:
             self.rules.failed(asked, error)
             self.outcomes[type(error).__name__] += 1
@@ -385,7 +388,7 @@ class Machine:
     async def _whoami(self, profile: str) -> None:
         asked = self.rules.asks(ROLES[profile])
         try:
-            found = await self.agent.whoami(self._fields(profile))
+            found = await self.agent.whoami(Wanted(self._fields(profile)))
         except CredhelperError:
             self.outcomes["whoami failed"] += 1
         else:
