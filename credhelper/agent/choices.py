@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from credhelper.agent.configurations import Configurations
 from credhelper.aws import config_file
 from credhelper.aws.config_file import Configuration
-from credhelper.domain.errors import ConfigError, LoginRequired, UsageError
-from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.errors import ConfigError, LoginRequired, MfaRequired, UsageError
+from credhelper.domain.model import AnyRole, ChainedRole, Role, SsoSession
 from credhelper.domain.text import safe
 
 Fields = Mapping[str, str]
@@ -19,16 +19,27 @@ class Choices:
     def __init__(self, configurations: Configurations) -> None:
         self._configurations = configurations
 
-    def role(self, fields: Fields) -> tuple[Role, str | None]:
+    def role(self, fields: Fields) -> tuple[AnyRole, str | None]:
         """The role that is asked for, and the profile that names it; None when a session, account and role do."""
         return self._role_in(self._configurations.of(fields), fields)
 
-    def role_of_hit(self, fields: Fields) -> tuple[Role, str | None]:
+    def role_of_hit(self, fields: Fields) -> tuple[AnyRole, str | None]:
         """The same, without a look at the disk where that can be."""
         try:
             return self._role_in(self._configurations.of(fields, is_hit=True), fields)
         except ConfigError:  # told only after a look at the files
             return self.role(fields)
+
+    def chained_role(self, fields: Fields) -> ChainedRole | None:
+        """The role that is asked for if its profile is a chained one; of another it need not even name a role."""
+        configuration = self._configurations.of(fields)
+        if "sso_session" in fields:
+            return None
+        profile = self._profile(fields, configuration)
+        if len(configuration.chain_of(profile)) == 1:
+            return None
+        role = configuration.role_of(profile)
+        return role if isinstance(role, ChainedRole) else None
 
     def session(self, fields: Fields) -> SsoSession:
         """The session that is asked for."""
@@ -68,14 +79,23 @@ class Choices:
             return "credhelper login --sso-session " + shlex.quote(session.name)
         configuration, _ = self._configurations.and_mistakes(self._configurations.own_fields)
         roles = configuration.roles().items()
-        profile = next((name for name, role in roles if role.session.cache_key == session.cache_key), None)
+        profile = next(
+            (name for name, role in roles if isinstance(role, Role) and role.session.cache_key == session.cache_key),
+            None,
+        )
         return "credhelper login" if profile is None else "credhelper login --profile " + shlex.quote(profile)
 
     def with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
-        """Completes the hint of a legacy session, which only the caller's choice can name."""
+        """Completes the hint of a legacy session, which only the caller's choice can name, as of a chained role."""
+        if isinstance(error, MfaRequired):
+            return MfaRequired(error.message, hint=self.mfa_command(fields))
         return LoginRequired(error.message, hint=error.hint or "credhelper login " + self.selector(session, fields))
 
-    def _role_in(self, configuration: Configuration, fields: Fields) -> tuple[Role, str | None]:
+    def mfa_command(self, fields: Fields) -> str:
+        """The command that asks for a chained role's code."""
+        return "credhelper login --profile " + shlex.quote(self.profile_name(fields) or "")
+
+    def _role_in(self, configuration: Configuration, fields: Fields) -> tuple[AnyRole, str | None]:
         if "sso_session" in fields:
             account_id, role_name = fields.get("account_id", ""), fields.get("role_name", "")
             return configuration.role(fields["sso_session"], account_id, role_name), None

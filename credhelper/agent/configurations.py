@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from credhelper.aws import config_file
@@ -54,7 +55,7 @@ class Configurations:
         A hit takes the watch's word for it that they did not.
         """
         self._refuse_other_home(fields)
-        paths = ConfigPaths.of(fields, fields.get("cwd", "/"))
+        paths = _paths_of(fields)
         loaded = self._loaded.get(paths)
         is_known = is_hit and self.is_vouched_for(paths.config) and self.is_vouched_for(paths.credentials)
         if loaded is None or not is_known:
@@ -115,6 +116,18 @@ class Configurations:
                 f"the daemon serves the home {self._home}, but yours is {safe(home) or 'not set'}",
                 hint="set CREDHELPER_SOCKET to a socket of its own for this home",
             )
+
+
+def _paths_of(fields: Fields) -> ConfigPaths:
+    config, credentials = fields.get("AWS_CONFIG_FILE", ""), fields.get("AWS_SHARED_CREDENTIALS_FILE", "")
+    return _paths(fields["HOME"], config, credentials, fields.get("cwd", "/"))
+
+
+@lru_cache(maxsize=MOST)
+def _paths(home: str, config: str, credentials: str, cwd: str) -> ConfigPaths:
+    """The same callers come again and again, and paths are slow to make."""
+    named = {"HOME": home, "AWS_CONFIG_FILE": config, "AWS_SHARED_CREDENTIALS_FILE": credentials}
+    return ConfigPaths.of(named, cwd)
 
 
 def _target_signature(path: Path) -> private_files.Signature | None:

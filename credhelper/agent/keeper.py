@@ -1,5 +1,7 @@
 """Brings the vault and what is in memory together: takes back after a start what still holds, then keeps what comes."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -7,7 +9,7 @@ from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.vault import Kept, SignIn, Vault
 from credhelper.aws.server_time import ServerTime
-from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.model import AnyRole, SsoSession
 
 
 class Keeper:
@@ -18,7 +20,7 @@ class Keeper:
         self._tokens = tokens
         self._roles = roles
         self._server_time = server_time
-        self._is_open = False
+        self._opened = asyncio.Event()
         """What a daemon before us kept must be read before anything of ours is written over it."""
 
     async def open(self) -> None:
@@ -26,22 +28,31 @@ class Keeper:
         await self._vault.open()
         sign_ins, kept = await self._vault.load()
         self._restore(sign_ins, kept)
-        self._is_open = True
+        self._opened.set()
         for session in self._tokens.sessions():
             self.keep_sign_in(session)
         for role, entry, _ in self._roles.entries():
             self.keep(role, entry)
 
+    async def opens_within(self, seconds: float) -> bool:
+        """Waits so long for what a daemon before us kept; False at once where nothing more of that can come."""
+        if self._vault.is_switched_off or self._opened.is_set():
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._opened.wait()
+        return self._opened.is_set()
+
     def keep_sign_in(self, session: SsoSession) -> None:
         """Notes which login the session's role credentials come from."""
         sign_in = self._tokens.sign_in(session)
-        if sign_in is not None and self._is_open:
+        if sign_in is not None and self._opened.is_set():
             self._vault.keep_sign_in(session, SignIn(*sign_in))
 
-    def keep(self, role: Role, entry: Entry) -> None:
+    def keep(self, role: AnyRole, entry: Entry) -> None:
         """Keeps a role's credentials."""
         sign_in = self._tokens.sign_in(role.session)
-        if sign_in is not None and self._is_open:
+        if sign_in is not None and self._opened.is_set():
             skew = self._server_time.skew or timedelta()
             self._vault.keep(Kept(role, entry.credentials, sign_in[0], entry.last_used_at, skew))
 

@@ -23,7 +23,7 @@ from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache, TokenStore, UnusableTokenFile
 from credhelper.domain import documents
 from credhelper.domain.errors import ConfigError
-from credhelper.domain.model import SsoSession, Token
+from credhelper.domain.model import Role, SsoSession, Token
 from credhelper.local import file_lock, private_files, sealed_files
 
 log = logging.getLogger(__name__)
@@ -263,7 +263,8 @@ class Sweep:
 
         What is known by its name goes whatever is in it: it may be cut short.
         """
-        roles = [role for role in self._configuration.roles().values() if session in {None, role.session}]
+        roles = [role for role in self._configuration.roles().values() if isinstance(role, Role)]
+        roles = [role for role in roles if session in {None, role.session}]
         for name in sorted({documents.role_cache_file_name(role) for role in roles}):
             if self._is_there(self._role_cache / name):
                 self._remove(self._role_cache / name)

@@ -2,6 +2,9 @@
 
 Those that are asked for are kept alive in the background; those that nobody has asked for during their last life lapse.
 Failed fetches are remembered, so that a shell prompt asking ten times a second does not become a hammer.
+
+A chained role's are assumed with its source's, which come out of the same memory, and belong to the same login. What
+takes a code of an MFA device is fetched only when a person has named one.
 """
 
 import asyncio
@@ -10,15 +13,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
+from credhelper.agent.session_names import NO_GOOD, SessionNames
 from credhelper.agent.tokens import Tokens
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain import documents
 from credhelper.domain.errors import (
     CredhelperError,
     LoginRequired,
+    MfaRequired,
     Refused,
     RoleNotAssigned,
     TooShortLived,
@@ -26,7 +32,7 @@ from credhelper.domain.errors import (
     UpstreamError,
 )
 from credhelper.domain.freshness import Freshness, Life
-from credhelper.domain.model import Role, RoleCredentials, SsoSession
+from credhelper.domain.model import AnyRole, ChainedRole, Role, RoleCredentials, SsoSession
 from credhelper.domain.text import safe
 from credhelper.local.clock import Clock
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -54,8 +60,13 @@ FETCHES_A_SECOND = 10
 CLOCK_MAY_STEP = timedelta(minutes=5)
 """What was obtained later than that from now on was obtained while the clock was another: nothing is known of it."""
 
+AS_GOOD_AS_NEW = 0.95
+"""With this part of their life left, new credentials would hardly be better: no person is asked for another code."""
+
 REMEMBERED = timedelta(hours=1)
 """How long ``status`` shows what has expired."""
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -87,10 +98,10 @@ class RoleCredentialsCache:
     """Every role's credentials. Lives on the event loop."""
 
     def __init__(self, tokens: Tokens, api: IdentityCenter, clock: Clock, workers: Workers, rng: random.Random) -> None:
-        self.on_fetched: Callable[[Role, Entry], None] = lambda _, __: None
-        self.on_first_use: Callable[[Role, Entry], None] = lambda _, __: None
+        self.on_fetched: Callable[[AnyRole, Entry], None] = lambda _, __: None
+        self.on_first_use: Callable[[AnyRole, Entry], None] = lambda _, __: None
         """Told when credentials are handed out for the first time since they were obtained."""
-        self.on_dropped: Callable[[Role], None] = lambda _: None
+        self.on_dropped: Callable[[AnyRole], None] = lambda _: None
         self.on_fetch: Callable[[str], None] = lambda _: None
         """Told how each fetch has ended: "ok", or an error's ``code``."""
         self.on_attention: Callable[[], None] = lambda: None
@@ -100,17 +111,18 @@ class RoleCredentialsCache:
         self._clock = clock
         self._workers = workers
         self._rng = rng
-        self._entries: dict[Role, Entry] = {}
-        self._failures: dict[Role, _Failure] = {}
-        self._fetches: Flights[Role, Entry] = Flights(on_landed=self._attend)
+        self._session_names = SessionNames()
+        self._entries: dict[AnyRole, Entry] = {}
+        self._failures: dict[AnyRole, _Failure] = {}
+        self._fetches: Flights[AnyRole, Entry] = Flights(on_landed=self._attend)
         self._starts: list[float] = []
         """When the latest background fetches began, to keep to their rate."""
-        self._handed_out: dict[Role, RoleCredentials] = {}
+        self._handed_out: dict[AnyRole, RoleCredentials] = {}
         """What AWS still honours, whoever logs out: the latest of each role, also after it was dropped here."""
 
     # -- handing out --------------------------------------------------------------------------------------------------
 
-    def hit(self, role: Role) -> Entry | None:
+    def hit(self, role: AnyRole) -> Entry | None:
         """The role's credentials if they can be handed out at once; None when it takes a fetch.
 
         Credentials of a session that was logged out anywhere are dropped.
@@ -128,15 +140,17 @@ class RoleCredentialsCache:
             self._fetch_behind(role)
         return self._hand_out(role, entry)
 
-    async def get(self, role: Role, *, min_left: timedelta | None = None) -> Entry:
+    async def get(self, role: AnyRole, *, min_left: timedelta | None = None) -> Entry:
         """The role's credentials, renewed first where they are good for less than ``min_left``.
 
-        Raises LoginRequired, RoleNotAssigned, UpstreamError; TooShortLived where AWS gives none that last so long.
+        Raises LoginRequired (MfaRequired), RoleNotAssigned, ConfigError, UpstreamError; TooShortLived where AWS gives
+        none that last so long.
         """
         entry = await self._present_entry(role)
         if min_left is not None and self._left(entry) < min_left:
-            await self._fetches.join(role, lambda: self._fetch(role))
-            entry = await self._present_entry(role)
+            if not (self._wants_person(role) and entry.life.lifetime < min_left):  # a code would be of no use
+                await self._fetch_now(role)
+                entry = await self._present_entry(role)
             if self._left(entry) < min_left:
                 raise TooShortLived(
                     f"the credentials of {safe(role.role_name)} in {safe(role.account_id)} are good for"
@@ -145,7 +159,11 @@ class RoleCredentialsCache:
                 )
         return self._hand_out(role, entry)
 
-    def entries(self) -> list[tuple[Role, Entry, str]]:
+    def present(self, role: AnyRole) -> Entry | None:
+        """What is in memory for the role, in whatever state; hands nothing out."""
+        return self._entries.get(role)
+
+    def entries(self) -> list[tuple[AnyRole, Entry, str]]:
         """Every role with its entry and state (fresh, stale, expired)."""
         return [
             (role, entry, self._freshness(entry).value)
@@ -153,9 +171,46 @@ class RoleCredentialsCache:
             if (entry := self._valid_entry(role)) is not None
         ]
 
+    # -- codes of MFA devices -----------------------------------------------------------------------------------------
+
+    def lacking_code(self, role: AnyRole, *, min_left: timedelta | None = None) -> ChainedRole | None:
+        """The role that a code is to be named for now, so that ``role`` can be served for a while; None: without one.
+
+        Of several in a chain that is the one nearest to the session. A while is ``min_left``, or what an SDK wants,
+        but no more than new credentials would have.
+        """
+        if not isinstance(role, ChainedRole):
+            return None
+        entry = self._valid_entry(role)
+        if entry is not None:
+            lifetime = entry.life.lifetime
+            enough = min(SDK_WINDOW, lifetime / 2) if min_left is None else min(min_left, lifetime * AS_GOOD_AS_NEW)
+            if self._left(entry) >= enough:
+                return None
+        return self.lacking_code(role.source) or (role if role.mfa_serial is not None else None)
+
+    async def assume_with_code(self, role: ChainedRole, code: str) -> None:
+        """Gets the credentials of a role that ``lacking_code`` has named.
+
+        Raises LoginRequired, MfaRefused, AssumeRoleDenied, ConfigError, UpstreamError.
+        """
+        await self._fetches.join(role, lambda: self._fetch(role, code))
+
+    def _wants_person(self, role: AnyRole) -> bool:
+        """Whether it can be fetched only with a code of an MFA device, its own or one further down."""
+        if not isinstance(role, ChainedRole):
+            return False
+        if role.mfa_serial is not None:
+            return True
+        return self._wants_person(role.source) and not self._is_at_hand(role.source)
+
+    def _is_at_hand(self, role: AnyRole) -> bool:
+        entry = self._valid_entry(role)
+        return entry is not None and self._freshness(entry) is not Freshness.EXPIRED
+
     # -- forgetting ---------------------------------------------------------------------------------------------------
 
-    def forget(self, session_key: str) -> list[tuple[Role, RoleCredentials]]:
+    def forget(self, session_key: str) -> list[tuple[AnyRole, RoleCredentials]]:
         """Drops a session's credentials and failures; returns those handed out that have not expired."""
         self._failures = {r: f for r, f in self._failures.items() if r.session.cache_key != session_key}
         self._entries = {r: e for r, e in self._entries.items() if r.session.cache_key != session_key}
@@ -204,7 +259,7 @@ class RoleCredentialsCache:
                 failure.told_until = min(failure.told_until, failure.backoff.retry_at)
 
     def restore(
-        self, role: Role, credentials: RoleCredentials, *, last_used_at: datetime | None, skew: timedelta
+        self, role: AnyRole, credentials: RoleCredentials, *, last_used_at: datetime | None, skew: timedelta
     ) -> bool:
         """Takes back what a daemon before us obtained under the present login; whether it is of use.
 
@@ -226,11 +281,14 @@ class RoleCredentialsCache:
     async def stop(self) -> None:
         """Ends every fetch."""
         await self._fetches.cancel_all()
+        await self._session_names.stop()
 
-    def _due_in(self, role: Role) -> float | None:
+    def _due_in(self, role: AnyRole) -> float | None:
         """Seconds until the background fetch of a role in use; None for one that is to lapse, or that has no chance."""
         entry = self._valid_entry(role)
         if not self._tokens.is_in_force(role.session):  # the section has been changed since
+            return None
+        if self._wants_person(role):
             return None
         if entry is None or not entry.is_asked_for or self._fetches.has(role) or self._tokens.is_over(role.session):
             return None
@@ -250,8 +308,10 @@ class RoleCredentialsCache:
         """Forgets what nobody can be given or told any more, so that months do not add up."""
         server_now, now = self._api.server_time.now(), self._clock.monotonic()
         for role, entry in list(self._entries.items()):
+            if self._left(entry) > -REMEMBERED:
+                continue
             is_wanted = entry.is_asked_for and not self._tokens.is_over(role.session)
-            if self._left(entry) <= -REMEMBERED and not is_wanted:
+            if not is_wanted or self._wants_person(role):
                 self._drop(role)
         self._handed_out = {r: c for r, c in self._handed_out.items() if c.expires_at > server_now}
         self._failures = {
@@ -260,7 +320,7 @@ class RoleCredentialsCache:
 
     # -- the parts ----------------------------------------------------------------------------------------------------
 
-    async def _entry(self, role: Role) -> Entry:
+    async def _entry(self, role: AnyRole) -> Entry:
         entry = self._valid_entry(role)
         state = Freshness.EXPIRED if entry is None else self._freshness(entry)
         if entry is not None and state is Freshness.FRESH:
@@ -268,24 +328,24 @@ class RoleCredentialsCache:
         if entry is not None and state is Freshness.STALE:
             return await self._better_or_same(role)
         failure = self._failure(role)
-        if failure is not None and self._clock.monotonic() < failure.told_until:
+        if failure is not None and not self._wants_person(role) and self._clock.monotonic() < failure.told_until:
             raise failure.error.with_traceback(None)  # raised again and again, it would collect tracebacks
         try:
-            return await self._fetches.join(role, lambda: self._fetch(role))
+            return await self._fetch_now(role)
         except UpstreamError:
             restored = self._valid_entry(role)  # the vault may have been opened meanwhile
             if restored is None or self._freshness(restored) is Freshness.EXPIRED:
                 raise
             return restored
 
-    async def _present_entry(self, role: Role) -> Entry:
+    async def _present_entry(self, role: AnyRole) -> Entry:
         for _ in range(CHANGES_OF_LOGIN):
             entry = await self._entry(role)
             if self._valid_entry(role) is entry:  # else a logout or another login came just now
                 return entry
         raise Unavailable(f"the login to session {safe(role.session.label)} keeps changing")
 
-    async def _better_or_same(self, role: Role) -> Entry:
+    async def _better_or_same(self, role: AnyRole) -> Entry:
         """Newer credentials if they come soon; else those at hand, unless they or their login ended meanwhile.
 
         Raises like ``get``.
@@ -303,7 +363,7 @@ class RoleCredentialsCache:
     def _attend(self) -> None:
         self.on_attention()
 
-    def _valid_entry(self, role: Role) -> Entry | None:
+    def _valid_entry(self, role: AnyRole) -> Entry | None:
         entry = self._entries.get(role)
         if entry is None:
             return None
@@ -312,7 +372,7 @@ class RoleCredentialsCache:
             return None
         return entry
 
-    def _failure(self, role: Role) -> _Failure | None:
+    def _failure(self, role: AnyRole) -> _Failure | None:
         failure = self._failures.get(role)
         if failure is None:
             return None
@@ -322,7 +382,7 @@ class RoleCredentialsCache:
             return None
         return failure
 
-    def _drop(self, role: Role) -> None:
+    def _drop(self, role: AnyRole) -> None:
         if self._entries.pop(role, None) is not None:
             self.on_dropped(role)
 
@@ -337,15 +397,18 @@ class RoleCredentialsCache:
         """Little enough time is left that an SDK would ask again at once; less for sessions that are short anyway."""
         return self._left(entry) < min(SDK_WINDOW, entry.life.window * 0.75)
 
-    def _may_fetch(self, role: Role) -> bool:
+    def _may_fetch(self, role: AnyRole) -> bool:
+        """Whether to try behind anybody's back, who has credentials that are still good."""
+        if self._wants_person(role):
+            return False
         failure = self._failure(role)
         return failure is None or failure.backoff.may_try(self._clock.monotonic())
 
-    def _fetch_behind(self, role: Role) -> None:
+    def _fetch_behind(self, role: AnyRole) -> None:
         if self._may_fetch(role):
             self._fetches.start(role, lambda: self._fetch(role))
 
-    def _hand_out(self, role: Role, entry: Entry) -> Entry:
+    def _hand_out(self, role: AnyRole, entry: Entry) -> Entry:
         entry.last_used_at = self._clock.now()
         if not entry.is_asked_for:
             entry.is_asked_for = True
@@ -354,10 +417,23 @@ class RoleCredentialsCache:
         self._handed_out[role] = entry.credentials
         return entry
 
-    async def _fetch(self, role: Role) -> Entry:
+    async def _fetch_now(self, role: AnyRole) -> Entry:
+        """A fetch to wait for. Raises like ``get``."""
+        if isinstance(role, ChainedRole) and role.mfa_serial is not None:
+            await self._tokens.current(role.session)  # a code would be of no use before the login
+            raise MfaRequired(
+                f"the role {safe(role.role_name)} in {safe(role.account_id)} wants a code of the MFA device"
+                f" {safe(role.mfa_serial)}"
+            )
+        return await self._fetches.join(role, lambda: self._fetch(role))
+
+    async def _fetch(self, role: AnyRole, code: str | None = None) -> Entry:
         """One fetch for everybody who waits; its failure is remembered."""
         try:
-            entry = await self._fetch_for_current_login(role)
+            if isinstance(role, ChainedRole):
+                entry = await self._assume(role, code)
+            else:
+                entry = await self._fetch_for_current_login(role)
         except CredhelperError as error:
             self.on_fetch(error.code)
             self._note_failure(role, error)
@@ -374,6 +450,38 @@ class RoleCredentialsCache:
         self.on_fetched(role, entry)
         return entry
 
+    async def _assume(self, role: ChainedRole, code: str | None) -> Entry:
+        is_source_new = False
+        for _ in range(CHANGES_OF_LOGIN):
+            source = await self._present_entry(role.source)
+            try:
+                credentials = await self._assume_with(source, role, code)
+            except CredhelperError as error:
+                if self._is_of_past_login(source, role.session):
+                    continue
+                if is_source_new or not isinstance(error, Refused) or error.reason not in NO_GOOD:
+                    raise
+                is_source_new = True
+                if self._entries.get(role.source) is source:
+                    self._drop(role.source)
+                continue
+            if not self._is_of_past_login(source, role.session):
+                return self._new_entry(role, credentials, source.epoch, self._api.server_time.now())
+        raise Unavailable(f"the login to session {safe(role.session.label)} keeps changing")
+
+    def _is_of_past_login(self, entry: Entry, session: SsoSession) -> bool:
+        self._tokens.look(session)
+        return entry.epoch != self._tokens.epoch(session)
+
+    async def _assume_with(self, source: Entry, role: ChainedRole, code: str | None) -> RoleCredentials:
+        place, lane, keys = f"STS in {role.region}", f"sts {role.region}", source.credentials
+        name = await self._session_names.of(
+            role,
+            source.epoch,
+            lambda: self._call(lambda: self._api.get_caller_identity(role.region, keys), place, lane),
+        )
+        return await self._call(lambda: self._api.assume_role(role, keys, name, code), place, lane)
+
     async def _fetch_for_current_login(self, role: Role) -> Entry:
         session = role.session
         may_refresh = True
@@ -381,7 +489,7 @@ class RoleCredentialsCache:
             token = await self._tokens.current(session)
             epoch = self._tokens.epoch(session)
             try:
-                credentials = await self._call(role, token.access_token)
+                credentials = await self._call_portal(role, token.access_token)
             except CredhelperError as error:
                 if self._tokens.look(session) != token and epoch != self._tokens.epoch(session):
                     continue  # whatever it was, it was about another login
@@ -396,7 +504,7 @@ class RoleCredentialsCache:
             # A logout or another login came in between: what was fetched belongs to the one before.
         raise Unavailable(f"the login to session {safe(session.label)} keeps changing")
 
-    def _new_entry(self, role: Role, credentials: RoleCredentials, epoch: int, now: datetime) -> Entry:
+    def _new_entry(self, role: AnyRole, credentials: RoleCredentials, epoch: int, now: datetime) -> Entry:
         left = credentials.expires_at - now
         deadline = self._clock.boottime() + left.total_seconds()
         life = Life(credentials.expires_at, deadline, credentials.lifetime)
@@ -409,25 +517,32 @@ class RoleCredentialsCache:
             is_asked_for=False,
         )
 
-    async def _call(self, role: Role, access_token: str) -> RoleCredentials:
+    async def _call_portal(self, role: Role, access_token: str) -> RoleCredentials:
+        session = role.session
+        return await self._call(
+            lambda: self._api.get_role_credentials(role, access_token),
+            f"the portal in {session.region}",
+            session.cache_key,
+        )
+
+    async def _call(self, call: Callable[[], T], place: str, lane: str) -> T:
+        """``call()`` in a thread; once more where it failed quickly."""
         started = self._clock.monotonic()
         try:
-            return await self._call_once(role, access_token)
+            return await self._call_once(call, place, lane)
         except Unavailable as error:
             if error.retry_after is not None or self._clock.monotonic() - started > QUICK_FAILURE:
                 raise
         await asyncio.sleep(SECOND_TRY_PAUSE)
-        return await self._call_once(role, access_token)
+        return await self._call_once(call, place, lane)
 
-    async def _call_once(self, role: Role, access_token: str) -> RoleCredentials:
+    async def _call_once(self, call: Callable[[], T], place: str, lane: str) -> T:
         try:
-            return await self._workers.run(
-                FETCH_DEADLINE, lambda: self._api.get_role_credentials(role, access_token), lane=role.session.cache_key
-            )
+            return await self._workers.run(FETCH_DEADLINE, call, lane=lane)
         except DeadlineExceeded as error:
-            raise Unavailable(f"the portal in {role.session.region} gave {error}") from None
+            raise Unavailable(f"{place} gave {error}") from None
 
-    def _note_failure(self, role: Role, error: CredhelperError) -> None:
+    def _note_failure(self, role: AnyRole, error: CredhelperError) -> None:
         log.warning("no credentials for %s in %s: %s", safe(role.role_name), safe(role.account_id), error)
         before = self._failures.get(role)
         backoff = Backoff() if before is None else before.backoff
@@ -439,8 +554,14 @@ class RoleCredentialsCache:
             told = 0.0  # it costs no call to find out again; told twice from memory, it would be told twice as long
         elif asked is not None:
             told = min(asked, LONGEST_TOLD_AGAIN)
+        if isinstance(role, ChainedRole) and self._remembers(role.source, error):
+            told = 0.0  # as above: its source tells it
         backoff.failed(now, self._rng, retry_after=asked)
         self._failures[role] = _Failure(error, self._tokens.version(role.session), now + told, backoff)
+
+    def _remembers(self, role: AnyRole, error: CredhelperError) -> bool:
+        failure = self._failures.get(role)
+        return failure is not None and failure.error is error
 
 
 def _minutes(span: timedelta) -> int:

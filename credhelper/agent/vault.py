@@ -16,7 +16,7 @@ from credhelper.agent import vault_documents
 from credhelper.agent.vault_documents import ABOUT_SIGN_IN, Kept, SignIn, about_role
 from credhelper.aws.sealed_token_cache import REGISTRATION, TOKEN
 from credhelper.domain.documents import MalformedDocument
-from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.model import AnyRole, SsoSession
 from credhelper.local import private_files, sealed_files
 from credhelper.local.keychain import KeychainUnavailable
 from credhelper.local.sealed_files import KeyBox
@@ -177,7 +177,7 @@ class Vault:
         """Has a session's sign-in written behind, as soon as there is a key."""
         self._write(session, ABOUT_SIGN_IN, vault_documents.sign_in_document(session, sign_in))
 
-    def drop(self, role: Role) -> None:
+    def drop(self, role: AnyRole) -> None:
         """Has the file of a role whose credentials lapsed removed behind."""
         path = sealed_files.path_of(self._directory, role.session.cache_key, about_role(role))
         self._queue(path, _Removal(path, role.session.cache_key))

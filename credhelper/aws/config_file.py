@@ -15,8 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from credhelper.aws import chained_profiles
+from credhelper.aws.chained_profiles import LONGEST_CHAIN, Section
 from credhelper.domain.errors import ConfigError
-from credhelper.domain.model import Role, SsoSession
+from credhelper.domain.model import AnyRole, Role, SsoSession
 from credhelper.domain.text import safe
 from credhelper.domain.urls import is_https_or_loopback
 
@@ -62,6 +64,8 @@ class Configuration:
     paths: ConfigPaths
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sso_sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    _roles: dict[str, AnyRole] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By profile, those that were asked for: a chain is followed once."""
 
     def profile(self, name: str) -> Mapping[str, str]:
         """The profile's keys. Raises ConfigError."""
@@ -81,7 +85,33 @@ class Configuration:
         return self._session(name, keys, section, "sso_")
 
     def session_of(self, profile: str) -> SsoSession:
-        """The session a profile logs in to; role and account are not needed for that. Raises ConfigError."""
+        """The session a profile logs in to; role and account are not needed for that. Raises ConfigError.
+
+        A chained profile's is that of the profile at the bottom of its chain.
+        """
+        return self._own_session(self.chain_of(profile)[-1])
+
+    def chain_of(self, profile: str) -> list[str]:
+        """The profile, its source, that one's source, down to the one that is no chained profile.
+
+        Raises ConfigError where the chain goes round in a circle, leads nowhere or is too long.
+        """
+        chain = [profile]
+        while chained_profiles.prefix_of(self.profile(chain[-1])) is not None and not self._is_adopted(chain[-1]):
+            section = self._section(chain[-1])
+            source = chained_profiles.source_of(section)
+            if source in chain:
+                circle = " -> ".join(safe(name) for name in [*chain, source])
+                raise section.mistake(f"the sources go round in a circle: {circle}")
+            if source not in self.profiles:
+                raise section.mistake(f"its source “{_shown(source)}” is no profile of {self.paths.config}")
+            chain.append(source)
+            if len(chain) > LONGEST_CHAIN + 1:
+                first = self._section(profile)
+                raise first.mistake(f"more than {LONGEST_CHAIN} steps to the credentials it starts from")
+        return chain
+
+    def _own_session(self, profile: str) -> SsoSession:
         keys, prefix, section = self._sso_keys(profile)
         name = keys.get(prefix + "session")
         if name is None:
@@ -90,10 +120,26 @@ class Configuration:
         self._refuse_contradictions(keys, prefix, section, name)
         return session
 
-    def role_of(self, profile: str) -> Role:
+    def role_of(self, profile: str) -> AnyRole:
         """The role a profile stands for. Raises ConfigError."""
+        if profile not in self._roles:
+            self._roles[profile] = self._find_role(profile)
+        return self._roles[profile]
+
+    def _find_role(self, profile: str) -> AnyRole:
+        *chained, root = self.chain_of(profile)
+        role: AnyRole = self._own_role(root)
+        if not chained:
+            return role
+        region = self.region_of(root) or role.session.region
+        for name in reversed(chained):
+            region = self.region_of(name) or region
+            role = chained_profiles.role_of(self._section(name), role, region)
+        return role
+
+    def _own_role(self, profile: str) -> Role:
         keys, prefix, section = self._sso_keys(profile)
-        session = self.session_of(profile)
+        session = self._own_session(profile)
         return Role(
             session,
             self._required(keys, prefix + "account_id", section, _ACCOUNT_ID, "12 digits"),
@@ -120,7 +166,7 @@ class Configuration:
         found: dict[str, SsoSession] = {}
         mistakes: list[ConfigError] = []
         named = [(self.sso_session, name) for name in self.sso_sessions]
-        legacy = [(self.session_of, name) for name, keys in self.profiles.items() if _is_legacy(keys)]
+        legacy = [(self._own_session, name) for name, keys in self.profiles.items() if _is_legacy(keys)]
         for look_up, name in named + legacy:
             try:
                 session = look_up(name)
@@ -137,7 +183,7 @@ class Configuration:
         except ConfigError:
             return False
 
-    def roles(self) -> dict[str, Role]:
+    def roles(self) -> dict[str, AnyRole]:
         """Every profile that stands for a role, by name; broken ones are left out."""
         found = {}
         for name in self.profiles:
@@ -147,6 +193,17 @@ class Configuration:
                 continue
         return found
 
+    def _section(self, profile: str) -> Section:
+        return Section(self.paths.config, _section(profile), self.profile(profile))
+
+    def _is_adopted(self, profile: str) -> bool:
+        """Whether it stands for a role of Identity Center by credhelper's own keys, which come before the AWS CLI's."""
+        keys = self.profile(profile)
+        is_of_session = any(key in keys for key in (ADOPTED_PREFIX + "session", ADOPTED_PREFIX + "start_url"))
+        if is_of_session and chained_profiles.prefix_of(keys) == chained_profiles.ADOPTED:
+            raise self._section(profile).mistake("credhelper_role_arn and credhelper_sso_… keys exclude each other")
+        return is_of_session
+
     def _sso_keys(self, profile: str) -> tuple[Mapping[str, str], str, str]:
         keys = self.profile(profile)
         section = _section(profile)
@@ -155,7 +212,8 @@ class Configuration:
                 return keys, prefix, section
         raise ConfigError(
             f"{self.paths.config}: {section} is not an IAM Identity Center profile:"
-            " it has neither sso_session nor sso_start_url (nor the same with the prefix credhelper_)"
+            " it has neither sso_session nor sso_start_url, nor role_arn with source_profile"
+            " (nor the same with the prefix credhelper_)"
         )
 
     def _session(self, name: str | None, keys: Mapping[str, str], section: str, prefix: str) -> SsoSession:

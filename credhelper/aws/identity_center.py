@@ -4,18 +4,30 @@ Nothing of an answer is believed before it was looked at: what lacks a member or
 """
 
 import functools
+import json
 import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from credhelper.aws.server_time import ServerTime
-from credhelper.aws.transport import Answer, Transport
+from credhelper.aws.transport import Answer, Meaning, Refusal, Transport
 from credhelper.domain import documents, oauth
-from credhelper.domain.errors import CredhelperError, Refused, RoleNotAssigned, Unavailable, UpstreamError
+from credhelper.domain.errors import (
+    AssumeRoleDenied,
+    ConfigError,
+    CredhelperError,
+    MfaRefused,
+    Refused,
+    RoleNotAssigned,
+    Unavailable,
+    UpstreamError,
+)
 from credhelper.domain.model import (
+    ASSUMED_ROLE_SECONDS,
+    ChainedRole,
     DeviceAuthorization,
     Flow,
     IssuedToken,
@@ -29,6 +41,7 @@ from credhelper.domain.text import safe
 from credhelper.local.clock import Clock, SystemClock
 
 CALL_DEADLINE = 7.0  # seconds, for all of a call
+FEDERATION_DEADLINE = 4.0  # seconds: it may take a second try
 REVOKE_DEADLINE = 3.0  # seconds: a logout waits for nobody
 
 DEFAULT_POLLING_INTERVAL = 5.0  # seconds, where the answer names none (RFC 8628 section 3.2)
@@ -209,29 +222,61 @@ class IdentityCenter:
             "get_role_credentials",
             {"roleName": role.role_name, "accountId": role.account_id, "accessToken": access_token},
             deadline=self._call_deadline,
-            forbidden=lambda why: RoleNotAssigned(
-                f"role {safe(role.role_name)} in account {safe(role.account_id)} is not assigned to you"
-                f" in session {safe(role.session.label)} ({why})",
-                hint="ask whoever administers IAM Identity Center to assign it"
-                + (
-                    ""
-                    if role.session.name is None
-                    else f", or log in as another user: {_login_anew(role.session.name)}"
-                ),
+            meaning=_of_role(role),
+        )
+        found = _part(answer, "roleCredentials")
+        return _good(
+            RoleCredentials(
+                access_key_id=_text(found, "accessKeyId"),
+                secret_access_key=_text(found, "secretAccessKey"),
+                session_token=_text(found, "sessionToken"),
+                expires_at=_moment(found, "expiration", parts_of_a_second=1000),
+                obtained_at=self.server_time.now(),
             ),
+            answer.place,
         )
-        found = answer.get("roleCredentials")
-        found = Answer(found if isinstance(found, Mapping) else {}, answer.place)
-        credentials = RoleCredentials(
-            access_key_id=_text(found, "accessKeyId"),
-            secret_access_key=_text(found, "secretAccessKey"),
-            session_token=_text(found, "sessionToken"),
-            expires_at=_moment(found, "expiration", parts_of_a_second=1000),
-            obtained_at=self.server_time.now(),
+
+    @_told("AssumeRole")
+    def assume_role(
+        self, role: ChainedRole, source: RoleCredentials, session_name: str, code: str | None = None
+    ) -> RoleCredentials:
+        """STS AssumeRole, signed with the source's credentials; both times by AWS's clock.
+
+        ``session_name`` is for a role that asks for none of its own; ``code`` is one of its MFA device. Raises
+        AssumeRoleDenied, MfaRefused, ConfigError (a duration AWS does not allow), Refused (ExpiredToken and the like:
+        the source's credentials are no good), UpstreamError.
+        """
+        request: dict[str, Any] = {
+            "RoleArn": role.role_arn,
+            "RoleSessionName": role.role_session_name or session_name,
+            "DurationSeconds": role.duration_seconds,
+            "ExternalId": role.external_id,
+            "SourceIdentity": role.source_identity,
+            "Tags": [{"Key": key, "Value": value} for key, value in role.tags],
+            "TransitiveTagKeys": list(role.transitive_tag_keys),
+        }
+        if code is not None:
+            request |= {"SerialNumber": role.mfa_serial, "TokenCode": code}
+        answer = self._transport.call(
+            "sts",
+            role.region,
+            "assume_role",
+            {name: value for name, value in request.items() if value},
+            deadline=self._call_deadline,
+            keys=_keys(source),
+            meaning=_of_chained_role(role),
         )
-        if credentials.expires_at <= credentials.obtained_at:
-            raise Unavailable(f"{answer.place} answered with credentials that have already expired")
-        return credentials
+        found = _part(answer, "Credentials")
+        return _good(
+            RoleCredentials(
+                access_key_id=_text(found, "AccessKeyId"),
+                secret_access_key=_text(found, "SecretAccessKey"),
+                session_token=_text(found, "SessionToken"),
+                expires_at=_end(found, "Expiration"),
+                obtained_at=self.server_time.now(),
+            ),
+            answer.place,
+        )
 
     @_told("Logout")
     def revoke(self, region: str, access_token: str) -> None:
@@ -247,13 +292,28 @@ class IdentityCenter:
             "get_caller_identity",
             {},
             deadline=self._call_deadline,
-            keys={
-                "aws_access_key_id": credentials.access_key_id,
-                "aws_secret_access_key": credentials.secret_access_key,
-                "aws_session_token": credentials.session_token,
-            },
+            keys=_keys(credentials),
         )
         return Identity(_text(answer, "Account"), _text(answer, "Arn"), _text(answer, "UserId"))
+
+    @_told("GetSigninToken")
+    def get_signin_token(
+        self, endpoint: str, region: str, credentials: RoleCredentials, seconds: int | None = None
+    ) -> str:
+        """The federation endpoint's getSigninToken, for a console session of so many seconds where they are named.
+
+        Raises Refused, UpstreamError.
+        """
+        session = {
+            "sessionId": credentials.access_key_id,
+            "sessionKey": credentials.secret_access_key,
+            "sessionToken": credentials.session_token,
+        }
+        form = {"Action": "getSigninToken", "Session": json.dumps(session)}
+        if seconds is not None:
+            form["SessionDuration"] = str(seconds)
+        url = endpoint + "/federation"
+        return _text(self._transport.post_form(url, region, form, deadline=FEDERATION_DEADLINE), "SigninToken")
 
     @_told("CreateToken")
     def _create_token(
@@ -286,6 +346,86 @@ class IdentityCenter:
             return documents.moment_after(self._clock.now(), seconds)
         except documents.MalformedDocument as error:
             raise Unavailable(f"{answer.place} answered with {error}") from None
+
+
+def _keys(credentials: RoleCredentials) -> dict[str, str]:
+    return {
+        "aws_access_key_id": credentials.access_key_id,
+        "aws_secret_access_key": credentials.secret_access_key,
+        "aws_session_token": credentials.session_token,
+    }
+
+
+def _of_role(role: Role) -> Meaning:
+    """What the portal means by a refusal of the role."""
+
+    def meaning(refusal: Refusal) -> CredhelperError | None:
+        if refusal.status not in {403, 404}:
+            return None
+        other = "" if role.session.name is None else f", or log in as another user: {_login_anew(role.session.name)}"
+        return RoleNotAssigned(
+            f"role {safe(role.role_name)} in account {safe(role.account_id)} is not assigned to you"
+            f" in session {safe(role.session.label)} ({refusal.reason})",
+            hint=f"ask whoever administers IAM Identity Center to assign it{other}",
+        )
+
+    return meaning
+
+
+def _of_chained_role(role: ChainedRole) -> Meaning:
+    """What STS means by a refusal of the role: the same reason may have causes that only its sentence tells."""
+    arn, source = safe(role.role_arn), f"{safe(role.source.role_name)} in {safe(role.source.account_id)}"
+
+    def meaning(refusal: Refusal) -> CredhelperError | None:
+        if refusal.reason == "AccessDenied" and "MultiFactorAuthentication" in refusal.message:
+            return MfaRefused(
+                f"AWS does not take the code of the MFA device {safe(role.mfa_serial or '')} for {arn}: it is wrong,"
+                " was used before, or the device is not the caller's",
+                hint="wait for the next code, and look at mfa_serial",
+            )
+        if refusal.reason in {"AccessDenied", "AccessDeniedException"}:
+            return AssumeRoleDenied(
+                f"the role {source} may not assume {arn} ({refusal.reason})",
+                hint="its trust policy must allow that, with the external id, source identity, tags and MFA device of"
+                " the profile, and so must the source's own policies (sts:AssumeRole)",
+            )
+        if refusal.reason == "ValidationError" and "DurationSeconds" in refusal.message:
+            return _too_long(role, arn, is_of_chaining="role chaining" in refusal.message)
+        return None
+
+    return meaning
+
+
+def _too_long(role: ChainedRole, arn: str, *, is_of_chaining: bool) -> ConfigError:
+    why = (
+        f"with another role's credentials AWS lets nobody have a role for more than {ASSUMED_ROLE_SECONDS} s"
+        if is_of_chaining
+        else "it is more than the role's own maximum session duration"
+    )
+    return ConfigError(
+        f"duration_seconds = {role.duration_seconds} of {arn} is refused: {why}",
+        hint=f"set duration_seconds to {ASSUMED_ROLE_SECONDS} or less in its profile, or leave it out",
+    )
+
+
+def _part(answer: Answer, key: str) -> Answer:
+    """A member that holds others; an empty one where AWS would have one."""
+    found = answer.get(key)
+    return Answer(found if isinstance(found, Mapping) else {}, answer.place)
+
+
+def _good(credentials: RoleCredentials, place: str) -> RoleCredentials:
+    if credentials.expires_at <= credentials.obtained_at:
+        raise Unavailable(f"{place} answered with credentials that have already expired")
+    return credentials
+
+
+def _end(answer: Answer, key: str) -> datetime:
+    """A time that botocore has read out of XML; one without a zone is AWS's, in UTC."""
+    moment = answer.get(key)
+    if not isinstance(moment, datetime):
+        raise _not_aws(answer, key)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _text(answer: Answer, key: str) -> str:

@@ -24,13 +24,14 @@ def add(commands: options.Commands) -> None:
         "login",
         help="log in to an IAM Identity Center session",
         description="Logs in, in the browser, and returns at once when the session is still good."
-        " The token goes where the AWS CLI keeps its own, so that one login serves every tool.",
+        " The token goes where the AWS CLI keeps its own, so that one login serves every tool. A chained profile with"
+        " mfa_serial then asks on the terminal for a code of that device.",
     )
     _add_flow_options(parser)
     parser.add_argument("--all", action="store_true", help="log in to every session of ~/.aws/config")
     parser.add_argument("--force", action="store_true", help="log in even when the session is still good")
     options.add_json(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, asks_for_codes=True)
 
 
 def add_sso(commands: options.Commands) -> None:
@@ -42,7 +43,7 @@ def add_sso(commands: options.Commands) -> None:
     )
     _add_flow_options(parser)
     options.add_aws_cli_habits(parser)
-    parser.set_defaults(run=run, all=False, force=True, json=False)
+    parser.set_defaults(run=run, all=False, force=True, json=False, asks_for_codes=False)
 
 
 def _add_flow_options(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,11 @@ def _add_flow_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Logs in to the chosen session, or to each one."""
     if not args.all:
-        return _login(args, options.session_fields(args))
+        selector = options.session_fields(args)
+        _login(args, selector)
+        if args.asks_for_codes and args.sso_session is None:
+            _ask_for_codes(args, selector)
+        return 0
     if args.profile is not None or args.sso_session is not None:
         raise UsageError("--all means every session: it excludes --profile and --sso-session")
     return _login_to_all(args)
@@ -88,7 +93,7 @@ def _login_to_all(args: argparse.Namespace) -> int:
     return DoneInPart.status if len(failures) < len(sessions) + len(mistakes) else failures[0].status
 
 
-def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
+def _login(args: argparse.Namespace, selector: dict[str, str]) -> None:
     opener = browser.command(os.environ)
     reason = None if args.use_device_code else _why_not_here(opener)
     flow = Flow.DEVICE_CODE if args.use_device_code or reason else Flow.AUTHORIZATION_CODE
@@ -111,9 +116,24 @@ def _login(args: argparse.Namespace, selector: dict[str, str]) -> int:
                     _open(opener, last)
     except CredhelperError as error:
         if args.json and last.get("event") != "failed":
-            speech.result(json.dumps({"event": "failed", "code": error.code, "message": error.message}))
+            _tell_failure(error)
         raise
-    return 0
+
+
+def _ask_for_codes(args: argparse.Namespace, selector: Mapping[str, str]) -> None:
+    """A profile may stand for a role that takes more than the session: a code of the person's MFA device."""
+    from credhelper.cli import mfa
+
+    try:
+        mfa.ask(selector)
+    except CredhelperError as error:
+        if args.json:
+            _tell_failure(error)
+        raise
+
+
+def _tell_failure(error: CredhelperError) -> None:
+    speech.result(json.dumps({"event": "failed", "code": error.code, "message": error.message}))
 
 
 def _why_not_here(opener: list[str] | None) -> str | None:

@@ -3,14 +3,17 @@
 import shlex
 from collections.abc import Iterator, Mapping
 
+from credhelper.aws import chained_profiles
+from credhelper.aws.chained_profiles import LONGEST_CHAIN
 from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
 from credhelper.doctor import config, lines
 from credhelper.doctor.findings import Finding, listed, ok, problem, warning
 from credhelper.doctor.scene import Scene
 from credhelper.domain.errors import ConfigError
+from credhelper.domain.model import ASSUMED_ROLE_SECONDS, ChainedRole
 from credhelper.domain.oauth import DEFAULT_SCOPES
+from credhelper.domain.text import safe
 
-LONGEST_CHAIN = 4
 NEXT_LINE = "\n"
 
 _ROLE = ("sso_account_id", "sso_role_name")
@@ -193,10 +196,15 @@ def _before_process(scene: Scene, name: str, keys: Keys) -> Iterator[Finding]:
             yield problem(
                 "profile.shadowed",
                 f"{place}: SDKs prefer its {key} to its credential_process, which never runs",
-                f"{edit}put {key} into another profile, with source_profile = {name}"
-                if key == "role_arn"
-                else f"{edit}delete {key}",
+                edit + (_other_place(name, keys) if key == "role_arn" else f"delete {key}"),
             )
+
+
+def _other_place(name: str, keys: Keys) -> str:
+    """Where a role belongs that a profile with a command of ours is to assume."""
+    if any(key.startswith("credhelper_") for key in keys):
+        return f"put role_arn into another profile, with source_profile = {name}"
+    return "put credhelper_ before role_arn, source_profile and what else belongs to them"
 
 
 def chains(scene: Scene) -> Iterator[Finding]:
@@ -218,6 +226,65 @@ def chains(scene: Scene) -> Iterator[Finding]:
             wrong = _wrong_source(configuration, name)
             if wrong:
                 yield problem("profile.source", f"{place}: {wrong}", f"{edit}   # {place}: {prefix}source_profile")
+
+
+def assumed(scene: Scene) -> Iterator[Finding]:
+    """Whether credhelper can assume the roles of chained profiles that start from it.
+
+    ``profile.assumed``, ``profile.chained``, ``profile.duration``.
+    """
+    configuration = scene.configuration()
+    fine = []
+    for name, keys in configuration.profiles.items():
+        if chained_profiles.prefix_of(keys) is None or _is_told(configuration, name, keys):
+            continue
+        place = config.section_of(name)
+        edit = f"$EDITOR {shlex.quote(str(scene.paths.config))}   # {place}"
+        try:
+            role = configuration.role_of(name)
+        except ConfigError as error:
+            yield problem("profile.chained", error.message, edit)
+            continue
+        if not isinstance(role, ChainedRole):
+            continue
+        fine.append(name)
+        if (role.duration_seconds or 0) > ASSUMED_ROLE_SECONDS:
+            yield problem(
+                "profile.duration",
+                f"{place}: AWS refuses duration_seconds = {role.duration_seconds}: with another role's credentials"
+                f" nobody gets a role for more than {ASSUMED_ROLE_SECONDS} s",
+                f"{edit}: at most {ASSUMED_ROLE_SECONDS}",
+            )
+    if fine:
+        yield ok("profile.assumed", f"{len(fine)} profile(s) of assumed roles: {listed(fine)}")
+
+
+def _is_told(configuration: Configuration, name: str, keys: Keys) -> bool:
+    """Whether a chained profile has a finding already, its source has, or it is none of credhelper's business."""
+    is_ours = chained_profiles.prefix_of(keys) == chained_profiles.ADOPTED
+    if _lacks_source(keys) or _wrong_source(configuration, name):
+        return True
+    try:
+        root = configuration.chain_of(name)[-1]
+    except ConfigError as error:
+        return not is_ours or not _is_about(error, name)
+    if _prefix(configuration.profiles[root]) is None:
+        return not is_ours
+    try:
+        configuration.role_of(name)
+    except ConfigError as error:
+        return not _is_about(error, name)
+    return False
+
+
+def _lacks_source(keys: Keys) -> bool:
+    prefix = chained_profiles.prefix_of(keys) or ""
+    return not any(prefix + key in keys for key in _ROLE_SOURCES)
+
+
+def _is_about(error: ConfigError, name: str) -> bool:
+    section = "[default]" if name == "default" else f"[profile {safe(name)}]"
+    return f": {section}: " in error.message
 
 
 def _wrong_source(configuration: Configuration, name: str) -> str | None:

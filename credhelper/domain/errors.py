@@ -8,6 +8,8 @@
     ├── AccessRefused .............. 5
     │   ├── LoginDenied            the person said no in the browser
     │   ├── RoleNotAssigned
+    │   │   └── AssumeRoleDenied   a chained role's trust policy, or its source's policies, say no
+    │   ├── MfaRefused             the code of the MFA device is wrong, or was used before
     │   ├── Locked                 ``credhelper lock``
     │   ├── PolicyRefused          a rule of the user's own says no
     │   └── ConfirmationPending    a rule wants the person asked, and the answer is not there yet
@@ -81,6 +83,18 @@ class RoleNotAssigned(AccessRefused):
     """The signed-in user may not use this role (403 from the portal)."""
 
     code = "role_not_assigned"
+
+
+class AssumeRoleDenied(RoleNotAssigned):
+    """STS does not let the source assume a chained role."""
+
+    code = "assume_role_denied"
+
+
+class MfaRefused(AccessRefused):
+    """AWS does not take the code of the MFA device."""
+
+    code = "mfa_refused"
 
 
 class Locked(AccessRefused):

@@ -1,8 +1,11 @@
 """The values credhelper works with. Secrets do not show in a ``repr``; datetimes are aware and in UTC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+ASSUMED_ROLE_SECONDS = 3600
+"""How long AssumeRole's credentials live when nothing is asked for, and at most with another role's credentials."""
 
 
 class Flow(StrEnum):
@@ -83,6 +86,11 @@ class ChainedRole:
     def role_name(self) -> str:
         """From the ARN, without its path."""
         return self.role_arn.rpartition("/")[2]
+
+    def lasting(self, seconds: int) -> "ChainedRole":
+        """The same role, whose credentials live for so many seconds at most."""
+        present = ASSUMED_ROLE_SECONDS if self.duration_seconds is None else self.duration_seconds
+        return self if present <= seconds else replace(self, duration_seconds=seconds)
 
 
 AnyRole = Role | ChainedRole

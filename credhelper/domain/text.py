@@ -11,6 +11,8 @@ def safe(text: str, longest: int = _LONGEST) -> str:
 
     Names and messages of AWS and of configuration files go through here before they are printed or logged.
     """
+    if len(text) <= longest and text.isprintable():  # nearly always, and many times quicker
+        return text
     return "".join(_visible(text[:longest])) + ("…" if len(text) > longest else "")
 
 

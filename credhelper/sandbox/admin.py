@@ -27,6 +27,7 @@ class Admin:
             "approve": sandbox.approve,
             "deny": sandbox.deny,
             "authorize": sandbox.authorize,
+            "mfa-code": sandbox.mfa_code,
             "assign": sandbox.assign,
             "unassign": sandbox.unassign,
             "end-session": sandbox.end_session,

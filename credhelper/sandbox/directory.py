@@ -1,4 +1,7 @@
-"""Who there is: people, accounts, roles, and which person may use which role in which account."""
+"""Who there is: people, accounts, roles, and which person may use which role in which account.
+
+And beside Identity Center: IAM roles, and who may assume them.
+"""
 
 from dataclasses import dataclass, field
 
@@ -7,6 +10,8 @@ from dataclasses import dataclass, field
 class Person:
     name: str
     password: str = field(repr=False)
+    mfa_secret: str | None = field(default=None, repr=False)
+    """What their MFA device was set up with: base32, as authenticator apps take it."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +39,39 @@ class Assignment:
 
 
 @dataclass(frozen=True)
+class Trust:
+    """Whom an IAM role lets assume it, and what they must bring: all of it, and of source identity and tags no more."""
+
+    principals: frozenset[str]
+    """Accounts (`111122223333`), and roles in them (`111122223333/Developer`)."""
+    external_id: str | None = None
+    mfa: bool = False
+    source_identity: str | None = None
+    tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class IamRole:
+    """A role in one account that STS AssumeRole gives to whom its trust policy names."""
+
+    account_id: str
+    name: str
+    trust: Trust
+    path: str = "/"
+    max_session_seconds: int = 3600
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:role{self.path}{self.name}"
+
+
+@dataclass(frozen=True)
 class Directory:
     people: tuple[Person, ...]
     accounts: tuple[Account, ...]
     roles: tuple[Role, ...]
     assignments: frozenset[Assignment]
+    iam_roles: tuple[IamRole, ...] = ()
 
     def __post_init__(self) -> None:
         people = {person.name for person in self.people}
@@ -62,7 +95,7 @@ def default_directory() -> Directory:
     )
     development, staging, production, billing = (account.account_id for account in accounts)
     return Directory(
-        people=(Person("alice", "correct-horse"), Person("bob", "battery-staple")),
+        people=(Person("alice", "correct-horse", "MFZWC3TENBQXEZDD"), Person("bob", "battery-staple")),
         accounts=accounts,
         roles=(Role("Administrator"), Role("Billing"), Role("Developer"), Role("ReadOnly")),
         assignments=frozenset(
@@ -79,6 +112,7 @@ def default_directory() -> Directory:
                 Assignment("bob", billing, "Billing"),
             }
         ),
+        iam_roles=(IamRole(staging, "Deploy", Trust(frozenset({f"{development}/Developer"}))),),
     )
 
 

@@ -6,6 +6,7 @@ An operation is named as in the service model (`GetRoleCredentials`), CreateToke
 
 import enum
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -59,8 +60,8 @@ class Fault:
     """`delay` (seconds, real ones) comes first and combines with everything else.
 
     `status` or `error` answer an error instead of performing the call; either may be left to follow from the
-    other. `without` drops members from a good JSON answer and `members` overwrites them, both by
-    dotted path (`roleCredentials.expiration`).
+    other. `without` drops members from a good answer and `members` overwrites them, both by
+    dotted path (`roleCredentials.expiration`); in XML by the element's name alone.
     """
 
     delay: float = 0.0
@@ -110,6 +111,8 @@ class Fault:
         return answer
 
     def _changed(self, body: bytes) -> bytes:
+        if body.startswith(b"<"):
+            return self._changed_xml(body)
         document = json.loads(body)
         for path in self.without:
             parent, name = _parent(document, path)
@@ -118,6 +121,17 @@ class Fault:
             parent, name = _parent(document, path)
             parent[name] = value
         return json.dumps(document).encode()
+
+    def _changed_xml(self, body: bytes) -> bytes:
+        for name in self.without:
+            body = _element(name).sub(b"", body)
+        for name, value in self.members.items():
+            body = _element(name).sub(f"<{name}>{value}</{name}>".encode(), body)
+        return body
+
+
+def _element(name: str) -> re.Pattern[bytes]:
+    return re.compile(rb"<%(name)s>.*?</%(name)s>" % {b"name": name.encode()}, re.DOTALL)
 
 
 def _parent(document: dict[str, Any], path: str) -> tuple[dict[str, Any], str]:

@@ -1,13 +1,13 @@
-"""Role credentials: temporary AWS keys for one person in one role of one account."""
+"""Role credentials: temporary AWS keys for one person in one role of one account, by the portal or by STS."""
 
 import base64
 import hashlib
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from credhelper.sandbox.directory import Role
+from credhelper.sandbox.directory import IamRole, Role
 from credhelper.sandbox.lifetimes import Lifetimes
 
 _KEY_ID_LETTERS = string.ascii_uppercase + string.digits
@@ -22,22 +22,41 @@ class RoleCredentials:
     person: str
     account_id: str
     role_name: str
+    assumed: "Assumed | None" = None
+    """What AssumeRole was asked for, where these came by it: role chaining."""
+
+    @property
+    def session_name(self) -> str:
+        """Identity Center names a session by the person."""
+        return self.person if self.assumed is None else self.assumed.session_name
 
     @property
     def arn(self) -> str:
-        return f"arn:aws:sts::{self.account_id}:assumed-role/{self._iam_role_name}/{self.person}"
+        return f"arn:aws:sts::{self.account_id}:assumed-role/{self._iam_role_name}/{self.session_name}"
 
     @property
     def user_id(self) -> str:
         """The role's unique id and the session name, as STS reports it."""
         unique = hashlib.sha256(self._iam_role_name.encode() + self.account_id.encode()).hexdigest().upper()
-        return f"AROA{unique[:17]}:{self.person}"
+        return f"AROA{unique[:17]}:{self.session_name}"
 
     @property
     def _iam_role_name(self) -> str:
         """Identity Center makes one IAM role per permission set and account, with 16 hex digits behind it."""
+        if self.assumed is not None:
+            return self.role_name
         suffix = hashlib.sha256(f"{self.account_id}/{self.role_name}".encode()).hexdigest()[:16]
         return f"AWSReservedSSO_{self.role_name}_{suffix}"
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A session that AssumeRole began. Of the tags, the transitive ones and the source identity go on with it."""
+
+    session_name: str
+    source_identity: str | None
+    tags: Mapping[str, str]
+    transitive_tag_keys: frozenset[str]
 
 
 class IssuedCredentials:
@@ -49,6 +68,15 @@ class IssuedCredentials:
     def issue(self, person: str, account_id: str, role: Role) -> RoleCredentials:
         """New keys with every call, as the portal does."""
         seconds = self._lifetimes.role_credentials if role.session_seconds is None else role.session_seconds
+        return self._issue(seconds, person, account_id, role.name, None)
+
+    def issue_assumed(self, caller: RoleCredentials, role: IamRole, seconds: int, assumed: Assumed) -> RoleCredentials:
+        """For whoever `caller` belongs to; they may outlive the caller's."""
+        return self._issue(seconds, caller.person, role.account_id, role.name, assumed)
+
+    def _issue(
+        self, seconds: int, person: str, account_id: str, role_name: str, assumed: Assumed | None
+    ) -> RoleCredentials:
         credentials = RoleCredentials(
             access_key_id="ASIA" + "".join(secrets.choice(_KEY_ID_LETTERS) for _ in range(16)),
             secret_access_key=_random_base64(30),
@@ -56,7 +84,8 @@ class IssuedCredentials:
             expires_at=self._clock() + seconds,
             person=person,
             account_id=account_id,
-            role_name=role.name,
+            role_name=role_name,
+            assumed=assumed,
         )
         self._by_key_id[credentials.access_key_id] = credentials
         return credentials

@@ -5,6 +5,7 @@ import sys
 import threading
 from types import FrameType
 
+from credhelper.sandbox.directory import Person
 from credhelper.sandbox.server import Sandbox
 
 
@@ -40,7 +41,7 @@ def introduction(sandbox: Sandbox) -> str:
         f"sso_region = {sandbox.region}\n"
         f"sso_registration_scopes = sso:account:access"
     )
-    people = "\n".join(f"#   {person.name} / {person.password}" for person in sandbox.directory.people)
+    people = "\n".join(_person(sandbox, person) for person in sandbox.directory.people)
     return "\n\n".join(
         [
             f"# An IAM Identity Center at {sandbox.url}. Point the daemon, the AWS CLI and SDKs at it:",
@@ -48,9 +49,37 @@ def introduction(sandbox: Sandbox) -> str:
             "# For ~/.aws/config:",
             session,
             *_profiles(sandbox),
+            *_chained_profiles(sandbox),
             f"# Who can sign in:\n{people}",
         ]
     )
+
+
+def _person(sandbox: Sandbox, person: Person) -> str:
+    line = f"#   {person.name} / {person.password}"
+    if person.mfa_secret is None:
+        return line
+    return f"{line}  (MFA device {sandbox.mfa_serial(person.name)}, secret {person.mfa_secret})"
+
+
+def _chained_profiles(sandbox: Sandbox) -> list[str]:
+    """A profile for each IAM role, and one for the first of those who may assume it."""
+    profiles = []
+    for role in sandbox.directory.iam_roles:
+        source = next((name for name in sorted(role.trust.principals) if "/" in name), None)
+        if source is None:
+            continue
+        account_id, _, role_name = source.partition("/")
+        name = f"sandbox-{role.name.lower()}"
+        profiles.append(
+            f"[profile {name}-source]\n"
+            f"sso_session = sandbox\n"
+            f"sso_account_id = {account_id}\n"
+            f"sso_role_name = {role_name}\n"
+            f"region = {sandbox.region}"
+        )
+        profiles.append(f"[profile {name}]\nrole_arn = {role.arn}\nsource_profile = {name}-source")
+    return profiles
 
 
 def _profiles(sandbox: Sandbox) -> list[str]:

@@ -7,9 +7,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 from credhelper.sandbox.authorizations import Authorizations
 from credhelper.sandbox.devices import DeviceAuthorization, Devices
-from credhelper.sandbox.directory import Account, Assignment, Directory, Role
+from credhelper.sandbox.directory import Account, Assignment, Directory, IamRole, Role
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.lifetimes import Lifetimes
+from credhelper.sandbox.mfa import MfaDevices
 from credhelper.sandbox.registrations import Registrations
 from credhelper.sandbox.role_credentials import IssuedCredentials, RoleCredentials
 from credhelper.sandbox.sign_ins import SignIns
@@ -26,6 +27,8 @@ class State:
         self.lifetimes = lifetimes
         self.directory = directory
         self.assignments = set(directory.assignments)
+        self.iam_roles: dict[str, IamRole] = {role.arn: role for role in directory.iam_roles}
+        self.mfa = MfaDevices(clock, directory)
         self.registrations = Registrations(clock, lifetimes)
         self.sign_ins = SignIns(clock, lifetimes)
         self.devices = Devices(clock, lifetimes, self.sign_ins)

@@ -1,6 +1,7 @@
 """What outlives the daemon: sealed, written behind in order, gone with a logout; and all that can be wrong with it."""
 
 import asyncio
+import json
 import logging
 import os
 import threading
@@ -8,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from credhelper.agent import vault as vaults
 from credhelper.agent import vault_documents
 from credhelper.agent.vault import Kept, KeyBox, SignIn, Vault
 from credhelper.aws.sealed_token_cache import SealedTokenCache
-from credhelper.domain.model import Role, RoleCredentials, SsoSession, Token
+from credhelper.domain.model import AnyRole, ChainedRole, Role, RoleCredentials, SsoSession, Token
 from credhelper.local import private_files, sealed_files
 from credhelper.local.keychain import KeychainUnavailable
 from credhelper.local.workers import Workers
@@ -30,7 +32,7 @@ SIGN_IN = SignIn("sign-in-1", "ab" * 32)
 LONG_PAUSE = vaults.PAUSE + 1
 
 
-def kept(role: Role = DEVELOPER, number: int = 1, **changes: datetime | None) -> Kept:
+def kept(role: AnyRole = DEVELOPER, number: int = 1, **changes: datetime | None) -> Kept:
     credentials = RoleCredentials(
         f"ASIA{number}", f"canary-secret-{number}", f"canary-session-{number}", NOW + timedelta(hours=1), NOW
     )
@@ -95,7 +97,7 @@ class Desk:
     def files(self) -> list[Path]:
         return sorted(self.directory.iterdir()) if self.directory.is_dir() else []
 
-    def path(self, role: Role = DEVELOPER) -> Path:
+    def path(self, role: AnyRole = DEVELOPER) -> Path:
         return sealed_files.path_of(self.directory, role.session.cache_key, vault_documents.about_role(role))
 
 
@@ -141,6 +143,71 @@ async def test_what_was_kept_is_there_for_the_next_daemon(desk: Desk) -> None:
     sign_ins, roles = await (await desk.opened()).load()
     assert sign_ins == {"corp": SIGN_IN, CORP.start_url: SignIn("other", "cd" * 32)}
     assert sorted(roles, key=lambda one: one.role.role_name) == [kept(), of_legacy]
+
+
+CHAINED = ChainedRole(
+    ChainedRole(
+        DEVELOPER, "arn:aws:iam::222233334444:role/Deploy", "eu-west-1", mfa_serial="arn:aws:iam::111122223333:mfa/a"
+    ),
+    "arn:aws:iam::333344445555:role/x/Further",
+    "eu-central-1",
+    duration_seconds=900,
+    role_session_name="me",
+    external_id="ext",
+    source_identity="alice",
+    tags=(("team", "blue"), ("x", "")),
+    transitive_tag_keys=("team",),
+)
+OTHERS = (
+    CHAINED.source,
+    replace(CHAINED, external_id="another"),
+    replace(CHAINED, region="eu-west-1"),
+    replace(CHAINED, source=DEVELOPER),
+    replace(CHAINED, tags=()),
+)
+
+
+async def test_chained_roles_come_back_with_all_that_they_were_asked_for(desk: Desk) -> None:
+    vault = await desk.opened()
+    for role in (DEVELOPER, CHAINED, *OTHERS):
+        vault.keep(kept(role))
+    await vault.stop()
+    _, found = await (await desk.opened()).load()
+    assert {one.role for one in found} == {DEVELOPER, CHAINED, *OTHERS}
+    assert {one.credentials for one in found} == {kept().credentials}
+
+
+@pytest.mark.parametrize(
+    "spoiling",
+    [
+        {"chain": {}},
+        {"chain": ["x"]},
+        {"role_arn": None},
+        {"region": 1},
+        {"duration_seconds": "900"},
+        {"duration_seconds": True},
+        {"tags": {}},
+        {"tags": [["team"]]},
+        {"tags": ["team"]},
+        {"transitive_tag_keys": [1]},
+        {"external_id": 1},
+        {"role_arn": "x"},
+        {"role_arn": "arn:aws:iam::1"},
+    ],
+    ids=str,
+)
+async def test_a_chain_that_makes_no_sense_is_removed(desk: Desk, spoiling: dict[str, Any]) -> None:
+    vault = await desk.opened()
+    document = json.loads(vault_documents.kept_document(kept(CHAINED)))
+    if "chain" in spoiling:
+        document |= spoiling
+    else:
+        document["chain"][-1] |= spoiling
+    assert vault._box.key
+    path = desk.path(CHAINED)
+    private_files.write(path, sealed_files.seal(vault._box.key, json.dumps(document).encode(), path.name.encode()))
+    assert await vault.load() == ({}, [])
+    assert not path.exists()
 
 
 async def test_of_two_versions_the_later_one_stays(desk: Desk) -> None:

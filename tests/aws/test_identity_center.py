@@ -13,8 +13,16 @@ import pytest
 from credhelper.aws import identity_center
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain import oauth
-from credhelper.domain.errors import CredhelperError, Refused, RoleNotAssigned, Throttled, Unavailable
-from credhelper.domain.model import Flow, Registration, Role, SsoSession, Token
+from credhelper.domain.errors import (
+    AssumeRoleDenied,
+    CredhelperError,
+    MfaRefused,
+    Refused,
+    RoleNotAssigned,
+    Throttled,
+    Unavailable,
+)
+from credhelper.domain.model import ChainedRole, Flow, Registration, Role, RoleCredentials, SsoSession, Token
 from credhelper.sandbox.faults import Body, Cut, Fault
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
@@ -24,6 +32,7 @@ SECRET = "CANARY-client-secret"
 ACCESS = "CANARY-access-token"
 REFRESH = "CANARY-refresh-token"
 ACCOUNT = "111122223333"
+DEPLOY = "arn:aws:iam::222233334444:role/Deploy"
 
 
 @pytest.fixture
@@ -66,6 +75,13 @@ class Caller:
 
     def role(self, name: str = "Developer") -> Role:
         return Role(self.session, ACCOUNT, name)
+
+    def deploy(self, **more: Any) -> ChainedRole:
+        return ChainedRole(self.role(), DEPLOY, "eu-west-1", **more)
+
+    def keys(self) -> RoleCredentials:
+        """Good ones of the developer's role."""
+        return self.api.get_role_credentials(self.role(), self.log_in().access_token)
 
     def request(self, operation: str) -> dict[str, Any]:
         """The body of the last call of an operation."""
@@ -187,6 +203,38 @@ def test_a_role_that_is_not_assigned(caller: Caller) -> None:
     assert "corp" in caught.value.message
 
 
+def test_assuming_a_role(caller: Caller, clock: HandClock) -> None:
+    found = caller.api.assume_role(caller.deploy(), caller.keys(), "alice")
+    assert found.expires_at == clock.now() + timedelta(hours=1)
+    assert found.expires_at.tzinfo is not None
+    assert found.lifetime == timedelta(hours=1)
+    assert found.secret_access_key not in repr(found)
+    identity = caller.api.get_caller_identity("eu-west-1", found)
+    assert identity.arn == "arn:aws:sts::222233334444:assumed-role/Deploy/alice"
+
+
+def test_a_code_goes_with_the_device_it_is_of_and_neither_without(caller: Caller) -> None:
+    role, keys = caller.deploy(mfa_serial=caller.sandbox.mfa_serial()), caller.keys()
+    for code in (None, caller.sandbox.mfa_code()):
+        caller.api.assume_role(role, keys, "alice", code)
+        sent = dict(caller.sandbox.recorded[-1].request.form())
+        assert (sent.get("SerialNumber"), sent.get("TokenCode")) == (code and role.mfa_serial, code)
+
+
+def test_a_role_that_may_not_be_assumed(caller: Caller) -> None:
+    role = ChainedRole(caller.role(), DEPLOY + "2", "eu-west-1")
+    with pytest.raises(AssumeRoleDenied) as caught:
+        caller.api.assume_role(role, caller.keys(), "alice")
+    assert "Developer in 111122223333 may not assume " + DEPLOY in caught.value.message
+
+
+def test_a_code_that_aws_does_not_take(caller: Caller) -> None:
+    with pytest.raises(MfaRefused) as caught:
+        caller.api.assume_role(caller.deploy(mfa_serial="a/device/of/mine"), caller.keys(), "alice", "123456")
+    assert "a/device/of/mine" in caught.value.message
+    assert "123456" not in f"{caught.value.message} {caught.value.hint}"
+
+
 def test_the_users_own_files_change_nothing(
     caller: Caller, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, clock: HandClock
 ) -> None:
@@ -214,6 +262,9 @@ def test_calls_of_identity_center_are_unsigned_and_name_us(caller: Caller) -> No
 
 # -- when it is not -----------------------------------------------------------------------------------------------
 
+KEYS = RoleCredentials(
+    "ASIACANARY", "CANARY-secret", "CANARY-session", HandClock().now() + timedelta(hours=1), HandClock().now()
+)
 TOKEN_OF_CANARIES = Token(ACCESS, HandClock().now(), None, None, REFRESH, "client", SECRET, HandClock().now())
 REGISTRATION = Registration("client", SECRET, HandClock().now())
 
@@ -233,6 +284,7 @@ CALLS: dict[str, tuple[str, Callable[[Caller], object]]] = {
     ),
     "refresh": ("CreateToken", lambda c: c.api.refresh_token(c.session, TOKEN_OF_CANARIES)),
     "credentials": ("GetRoleCredentials", lambda c: c.api.get_role_credentials(c.role(), ACCESS)),
+    "assume": ("AssumeRole", lambda c: c.api.assume_role(c.deploy(), KEYS, "alice", "123456")),
 }
 ALL_CALLS = CALLS | {"logout": ("Logout", lambda c: c.api.revoke("us-east-1", ACCESS))}
 
@@ -286,6 +338,9 @@ def good_call(caller: Caller, name: str) -> Callable[[Caller], object]:
     if name == "device":
         registration = caller.register()
         return lambda c: c.api.start_device_authorization(c.session, registration)
+    if name == "assume":
+        keys = caller.keys()
+        return lambda c: c.api.assume_role(c.deploy(), keys, "alice")
     token = caller.log_in()
     if name == "refresh":
         return lambda c: c.api.refresh_token(c.session, token)
@@ -293,7 +348,7 @@ def good_call(caller: Caller, name: str) -> Callable[[Caller], object]:
 
 
 @pytest.mark.parametrize("fault", SPOILT.values(), ids=SPOILT)
-@pytest.mark.parametrize("name", ["register", "device", "refresh", "credentials"])
+@pytest.mark.parametrize("name", ["register", "device", "refresh", "credentials", "assume"])
 def test_a_spoilt_answer_is_unavailability(caller: Caller, name: str, fault: Fault) -> None:
     work = good_call(caller, name)
     caller.sandbox.fail(ALL_CALLS[name][0], fault)
@@ -327,6 +382,16 @@ def test_an_answer_that_lacks_a_member_or_has_it_wrong_is_unavailability(
     for value in wrong:
         caller.sandbox.fail(operation, Fault(members={member: value}))
     for _ in range(1 + len(wrong)):
+        explained(caller, work, Unavailable)
+
+
+@pytest.mark.parametrize("member", ["Credentials", "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"])
+def test_an_answer_of_stss_that_lacks_an_element_is_unavailability(caller: Caller, member: str) -> None:
+    work = good_call(caller, "assume")
+    spoilt = [Fault(without=(member,)), Fault(members={member: ""})]
+    spoilt += [Fault(members={member: value}) for value in ("soon", "1e300") if member == "Expiration"]
+    for fault in spoilt:
+        caller.sandbox.fail("AssumeRole", fault)
         explained(caller, work, Unavailable)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from credhelper.domain import oauth
 from credhelper.domain.freshness import REFRESH_WINDOW, Freshness, Life
-from credhelper.domain.model import Token
+from credhelper.domain.model import ChainedRole, Role, SsoSession, Token
 from credhelper.domain.pages import page
 from credhelper.domain.text import safe
 from credhelper.domain.urls import is_https_or_loopback
@@ -254,3 +254,25 @@ def test_a_page_shows_text_and_obeys_none(title: str, text: str) -> None:
     shown = page(title, text)
     assert shown.count("<script") == 0
     assert shown.count("<h1>") == shown.count("<p>") == 1
+
+
+# -- chained roles ----------------------------------------------------------------------------------------------------
+
+SOURCE = Role(SsoSession("corp", "https://corp.awsapps.com/start", "eu-west-1"), "111122223333", "Developer")
+
+
+def test_a_chained_role_is_named_by_its_arn_and_belongs_to_the_session_below() -> None:
+    deploy = ChainedRole(SOURCE, "arn:aws:iam::222233334444:role/Deploy", "eu-west-1")
+    further = ChainedRole(deploy, "arn:aws-cn:iam::333344445555:role/a/b/Further", "cn-north-1")
+    assert (further.account_id, further.role_name) == ("333344445555", "Further")
+    assert further.session == SOURCE.session
+
+
+@pytest.mark.parametrize(
+    ("asked", "most", "then"), [(None, 3600, None), (None, 900, 900), (900, 1800, 900), (3600, 1800, 1800)]
+)
+def test_a_chained_role_may_be_made_to_last_less_and_never_longer(
+    asked: int | None, most: int, then: int | None
+) -> None:
+    role = ChainedRole(SOURCE, "arn:aws:iam::222233334444:role/Deploy", "eu-west-1", duration_seconds=asked)
+    assert role.lasting(most).duration_seconds == then

@@ -20,6 +20,7 @@ import pytest
 from credhelper.aws import config_file
 from credhelper.aws.config_file import ConfigPaths
 from credhelper.domain import documents
+from credhelper.domain.model import Role
 from credhelper.local import places, sealed_files
 from credhelper.sandbox.faults import Fault
 from credhelper.sandbox.server import Sandbox
@@ -73,7 +74,9 @@ class Home:
         self.learn(token)
         secrets = {kind: next(iter(self.canaries[kind])) for kind in ("SecretAccessKey", "SessionToken")}
         configuration = config_file.load(ConfigPaths.of({"HOME": str(machine.home)}))
-        self.put_role(documents.role_cache_file_name(configuration.role_of("native")), ProviderType="sso", **secrets)
+        native = configuration.role_of("native")
+        assert isinstance(native, Role)
+        self.put_role(documents.role_cache_file_name(native), ProviderType="sso", **secrets)
         deploy = documents.assume_role_cache_file_name(configuration.profiles["deploy"])
         self.put_role(deploy, AssumedRoleUser={"Arn": "arn:aws:sts::222233334444:assumed-role/Deploy/x"}, **secrets)
         registration = {"clientId": "of-old", "clientSecret": "canary-of-an-old-registration"}

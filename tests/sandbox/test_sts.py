@@ -131,7 +131,7 @@ def test_a_signature_for_another_service_is_refused(clients: Clients, sandbox: S
     [
         (b"Action=GetCallerIdentity&Version=2010-01-01", b"ValidationError"),
         (b"Action=GetCallerIdentity&Version=2011-06-15&Extra=1", b"ValidationError"),
-        (b"Action=AssumeRole&Version=2011-06-15", b"InvalidAction"),
+        (b"Action=AssumeRoleWithSAML&Version=2011-06-15", b"InvalidAction"),
         (b"", b"InvalidAction"),
     ],
 )
