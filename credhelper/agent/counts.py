@@ -60,6 +60,8 @@ class Counts:
         """Connections on the Unix socket that were broken off, by reason."""
         self.http: Counter[int] = Counter()
         """Answers of the metrics endpoint by HTTP status."""
+        self.container: Counter[int] = Counter()
+        """Answers of the container credentials endpoint by HTTP status."""
         self.refreshes: Counter[str] = _zeros(*CALL_OUTCOMES)
         """Refreshes of tokens by outcome; "not_needed" where another program had done it, "logged_out"."""
         self.fetches: Counter[str] = _zeros(*CALL_OUTCOMES)

@@ -3,6 +3,7 @@
 Who may have what is for the ``checks`` to say, and what became of it is for ``on_outcome`` to keep.
 """
 
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from credhelper.domain.model import AnyRole, Door
 from credhelper.local.peers import NOBODY, Caller
 
 OK = "ok"
+LEFT = "left"
+"""Whoever asked has not waited for the answer."""
 
 Fields = Mapping[str, str]
 
@@ -28,6 +31,10 @@ class Wanted:
     """Whether it comes through a door that was opened before, for somebody who was looked at then."""
     min_left: timedelta | None = None
     """How long the credentials must be good for at least; None: no longer than usual."""
+    patience: float | None = None
+    """Seconds that the caller waits at most; None: as long as the contract gives to everybody."""
+    bound_to: tuple[str, str, str] | None = None
+    """Session key, account and role that it must lead to, where that was decided before."""
 
 
 @dataclass(slots=True)
@@ -45,7 +52,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a request: "ok", or the ``code`` of the error."""
+    """What became of a request: "ok", "left", or the ``code`` of the error."""
 
     passage: Passage
     outcome: str
@@ -73,13 +80,19 @@ class Gate:
 
     @contextmanager
     def noting_refusals(self, passage: Passage) -> Iterator[None]:
-        """Whatever error of ours ends the passage is told, and goes on."""
+        """Whatever ends the passage is told, and goes on."""
         try:
             yield
-        except CredhelperError as error:
-            self._tell(Outcome(passage, error.code, is_hit=False, expires_at=None))
+        except BaseException as error:
+            self._tell(Outcome(passage, _why(error), is_hit=False, expires_at=None))
             raise
 
     def _tell(self, outcome: Outcome) -> None:
         for note in self.on_outcome:
             note(outcome)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, CredhelperError):
+        return error.code
+    return LEFT if isinstance(error, CancelledError) else CredhelperError.code

@@ -60,6 +60,8 @@ class Vitals:
     lag: float
     """Seconds: the worst delay of late, see ``local/loop_lag.py``."""
     connections: int
+    leases: int
+    """How many are open."""
     sessions: dict[str, int]
     """How many, by state; so with ``roles``."""
     roles: dict[str, int]
@@ -119,6 +121,7 @@ class Health:
         self.coverage: Callable[[], Coverage | None] = lambda: None
         self.hears_of: dict[str, Callable[[], bool]] = {}
         self.connections: Callable[[], int] = lambda: 0
+        self.leases: Callable[[], int] = lambda: 0
         self.metrics_url: str | None = None
         """Where the metrics are served over HTTP, if they are."""
         self.asks: list[Callable[[], Trouble | None]] = []
@@ -142,6 +145,7 @@ class Health:
             uptime=self._clock.boottime() - self._started,
             lag=lag,
             connections=self.connections(),
+            leases=self.leases(),
             sessions=_by_state(SESSION_STATES, [state.state for _, state in described]),
             roles=_by_state(ROLE_STATES, [state for _, _, state in self._roles.entries()]),
             revocations=len(self._revocations),

