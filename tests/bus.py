@@ -177,6 +177,14 @@ class NotificationServer(Service):
         """The next one that comes, or has come; fails the test when none does."""
         return self.news.get(timeout=SECONDS)
 
+    def press(self, number: int, button: str) -> None:
+        """Tells that a button of a notice was pressed."""
+        self._tell("ActionInvoked", "us", (number, button))
+
+    def put_aside(self, number: int) -> None:
+        """Tells that a notice was closed by the person."""
+        self._tell("NotificationClosed", "uu", (number, 2))
+
     def _notify(self, *arguments: Any) -> Answer:
         application, replaces, icon, summary, body, actions, hints, expires = arguments
         shown = Shown(application, replaces, icon, summary, body, actions, hints, expires)
@@ -186,7 +194,11 @@ class NotificationServer(Service):
 
     def _close(self, number: int) -> Answer:
         self.withdrawn.append(number)
+        self._tell("NotificationClosed", "uu", (number, 3))
         return "", ()
+
+    def _tell(self, member: str, signature: str, body: tuple[Any, ...]) -> None:
+        self.emit("/org/freedesktop/Notifications", "org.freedesktop.Notifications", member, signature, body)
 
 
 class ScreenSaver(Service):

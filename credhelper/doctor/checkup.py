@@ -8,9 +8,10 @@ The ids, which scripts may depend on:
     environment.keys  environment.container  environment.web_identity  environment.profile  environment.files
     environment.daemon  environment.endpoints
     daemon.running  daemon.answers  daemon.stranger  daemon.lock  daemon.version  daemon.protocol  daemon.home
-    daemon.status  daemon.installation  daemon.unwritable  daemon.state
+    daemon.status  daemon.installation  daemon.unwritable  daemon.state  daemon.audit
     socket.path  socket.directory  socket.file  socket.runtime
     settings.valid  settings.daemon  keyring.answers  keyring.off
+    policy.rules  policy.program  policy.sandbox  policy.max_ttl  policy.locked
     service.installed  service.files  service.active  service.socket  service.interpreter  service.manager
     config.readable  config.missing  config.unreadable  config.bom  config.encoding  config.duplicate_section
     config.duplicate_key  config.syntax  config.nested  config.differs  config.indented  config.section_twice
@@ -18,7 +19,8 @@ The ids, which scripts may depend on:
     config.unknown_section
     session.complete  session.incomplete  session.scopes  session.none
     profile.complete  profile.incomplete  profile.session_missing  profile.contradiction  profile.region
-    profile.legacy  profile.shadowed  profile.static_keys  profile.source
+    profile.legacy  profile.shadowed  profile.static_keys  profile.source  profile.chained  profile.duration
+    profile.assumed
     line.stands  line.absent  line.interpreter  line.client  line.profile  line.form  line.runs
     files.permissions  files.owner  files.unwritable  files.writable_by_others  files.readable_by_others  files.kind
     cache.files  cache.token  cache.registration  cache.registration_expired  cache.not_an_object  cache.torn
@@ -45,6 +47,7 @@ from credhelper.doctor import (
     lines,
     machine,
     network,
+    policy,
     profiles,
     service,
     tools,
@@ -55,8 +58,16 @@ from credhelper.doctor.scene import Scene
 Check = Callable[[Scene], Iterable[Finding]]
 
 CHECKS: Mapping[str, Sequence[Check]] = {
-    "Daemon": (daemon.running, daemon.identity, daemon.installation, daemon.writing, daemon.socket, daemon.state),
-    "Settings": (daemon.own_settings, keyring.answers, service.installed),
+    "Daemon": (
+        daemon.running,
+        daemon.identity,
+        daemon.installation,
+        daemon.writing,
+        daemon.socket,
+        daemon.state,
+        daemon.audit,
+    ),
+    "Settings": (daemon.own_settings, policy.obeyed, policy.locked, keyring.answers, service.installed),
     "AWS configuration": (config.readable, config.overlooked, config.overridden),
     "Sessions and profiles": (
         profiles.sessions,
@@ -64,6 +75,7 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         profiles.legacy,
         profiles.shadowed,
         profiles.chains,
+        profiles.assumed,
         lines.stand,
         lines.run,
     ),

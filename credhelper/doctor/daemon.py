@@ -13,7 +13,7 @@ from credhelper.doctor.findings import Finding, ok, problem, warning
 from credhelper.doctor.link import Daemon, Presence
 from credhelper.doctor.scene import Scene
 from credhelper.domain.errors import ConfigError, CredhelperError
-from credhelper.local import places, settings
+from credhelper.local import audit_log, places, settings
 
 RESTART = "credhelper daemon restart"
 START = "credhelper daemon start"
@@ -156,6 +156,30 @@ def state(scene: Scene) -> Iterator[Finding]:
     path = places.state_directory(scene.env)
     mistakes = list(_directory(path, scene, "daemon.state"))
     yield from mistakes or [ok("daemon.state", f"its state lies in {path}")]
+
+
+def audit(scene: Scene) -> Iterator[Finding]:
+    """``daemon.audit``: who asked for what can be recorded and read."""
+    path = places.audit_log(places.state_directory(scene.env))
+    mistakes = [mistake for each in audit_log.paths(path) for mistake in _record_file(each, scene)]
+    yield from mistakes or [ok("daemon.audit", f"who asked for what is recorded in {path}")]
+
+
+def _record_file(path: Path, scene: Scene) -> Iterator[Finding]:
+    quoted = shlex.quote(str(path))
+    try:
+        found = os.lstat(path)
+    except OSError:  # it is made when it is needed; and what is wrong with its directory is said there
+        return
+    if not stat.S_ISREG(found.st_mode):
+        remove = "rm -r" if stat.S_ISDIR(found.st_mode) else "rm"
+        yield problem("daemon.audit", f"{path} is not a file: nothing can be recorded there", f"{remove} {quoted}")
+    elif found.st_uid != scene.uid:
+        yield problem(
+            "daemon.audit", f"{path} belongs to another user (uid {found.st_uid})", f"sudo chown {scene.uid} {quoted}"
+        )
+    elif found.st_mode & 0o077:
+        yield warning("daemon.audit", f"{path} can be read by others", f"chmod 600 {quoted}")
 
 
 def _directory(path: Path, scene: Scene, name: str) -> Iterator[Finding]:

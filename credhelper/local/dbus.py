@@ -66,6 +66,8 @@ class Bus:
         """Connects and says hello. Everything until ``close`` takes ``seconds`` at most. Raises BusUnavailable."""
         self._give_up = time.monotonic() + seconds
         self._serial = 0
+        self._overtaken: list[Any] = []
+        """Signals that came before the answer to a call."""
         with _errors_become_ours():
             from jeepney import Parser  # type: ignore[import-untyped]
             from jeepney.bus import get_connectable_addresses  # type: ignore[import-untyped]
@@ -154,10 +156,13 @@ class Bus:
     def _signals(self) -> Iterator[Signal]:
         from jeepney import HeaderFields, MessageType
 
-        while (message := self._parser.get_next_message()) is not None:
+        while (message := self._next_message()) is not None:
             if message.header.message_type is MessageType.signal:
                 fields = message.header.fields
                 yield Signal(fields[HeaderFields.interface], fields[HeaderFields.member], tuple(message.body))
+
+    def _next_message(self) -> Any:
+        return self._overtaken.pop(0) if self._overtaken else self._parser.get_next_message()
 
     def _authenticate(self) -> None:
         from jeepney.auth import BEGIN, Authenticator  # type: ignore[import-untyped]
@@ -172,13 +177,15 @@ class Bus:
         self._in_time(self._socket.sendall, BEGIN)
 
     def _answer_to(self, serial: int) -> Any:
-        from jeepney import HeaderFields
+        from jeepney import HeaderFields, MessageType
 
         while True:
             while (message := self._parser.get_next_message()) is None:
                 self._take(self._in_time(self._socket.recv, _CHUNK))
             if message.header.fields.get(HeaderFields.reply_serial) == serial:
                 return message
+            if message.header.message_type is MessageType.signal:
+                self._overtaken.append(message)
 
     def _take(self, received: bytes) -> None:
         if not received:

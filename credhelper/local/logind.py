@@ -67,19 +67,26 @@ class Logind:
         self._task: asyncio.Task[None] | None = None
         self._on_resume: Callable[[], None] = lambda: None
         self._on_screen: Callable[[], None] = lambda: None
+        self._on_sleep: Callable[[], None] = lambda: None
         self._last_trouble: str | None = None
 
-    def start(self, on_resume: Callable[[], None], on_screen: Callable[[], None]) -> None:
-        """From now on ``on_resume`` is called after each sleep, and ``on_screen`` when a screen may have changed.
+    def start(
+        self,
+        on_resume: Callable[[], None],
+        on_screen: Callable[[], None],
+        on_sleep: Callable[[], None] = lambda: None,
+    ) -> None:
+        """From now on ``on_sleep`` is called before each sleep, ``on_resume`` after it, and ``on_screen`` when a screen
+        may have changed.
 
         To be called in a running loop. Returns at once; where there is no system bus, nothing is ever told.
         """
-        self._on_resume, self._on_screen = on_resume, on_screen
+        self._on_resume, self._on_screen, self._on_sleep = on_resume, on_screen, on_sleep
         self._task = asyncio.ensure_future(self._run())
 
     def stop(self) -> None:
         """Nothing is told any more; the connection is closed as soon as the loop goes on."""
-        self._on_resume = self._on_screen = lambda: None
+        self._on_resume = self._on_screen = self._on_sleep = lambda: None
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -127,7 +134,9 @@ class Logind:
 
     def _tell(self, signal: Signal) -> None:
         if signal.member == "PrepareForSleep":
-            if signal.body == (False,):  # True: it is about to sleep
+            if signal.body == (True,):
+                self._on_sleep()
+            elif signal.body == (False,):
                 self._on_resume()
         elif signal.member in {"Lock", "Unlock"} or "LockedHint" in _changed(signal):
             self._on_screen()

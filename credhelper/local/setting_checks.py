@@ -10,12 +10,17 @@ from credhelper.domain.text import safe
 Check = Callable[[object], Any]
 """Takes a value as tomllib gives it. Raises Wrong."""
 
+Unknown = Callable[[str, list[str]], str]
+"""Words the mistake of a key that is none of those there are."""
+
 Span = tuple[time, time]
 """Two local times of day, from and until; it goes past midnight when the second is the earlier."""
 
 _LONGEST_SHOWN = 40  # characters of a wrong value
 _TIME = r"([01]\d|2[0-3]):([0-5]\d)"
 _SPAN = re.compile(rf"{_TIME}\s*-\s*{_TIME}", re.ASCII)
+_DURATION = re.compile(r"([1-9]\d{0,5})\s*([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _PORT = re.compile(r"[1-9]\d{0,4}", re.ASCII)
 
 
@@ -49,6 +54,41 @@ def whole_number(least: int, most: int) -> Check:
             return value
         quotes = ", without quotes" if isinstance(value, str) else ""
         raise Wrong(f"is {shown(value)}, and must be a whole number from {least} to {most}{quotes}")
+
+    return checked
+
+
+def duration(least: int, most: int) -> Check:
+    """A span of time such as "90s", "15m", "1h" or "1d", from ``least`` to ``most`` seconds; in seconds."""
+
+    def checked(value: object) -> int:
+        found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+        if found is not None:
+            seconds = int(found[1]) * _SECONDS[found[2]]
+            if least <= seconds <= most:
+                return seconds
+        raise Wrong(f'is {shown(value)}, and must be a time from "{_told(least)}" to "{_told(most)}", such as "1h"')
+
+    return checked
+
+
+def _told(seconds: int) -> str:
+    """A span as ``duration`` reads it, in the largest unit that will do."""
+    unit = next(unit for unit in ("d", "h", "m", "s") if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
+
+
+def texts(described: str, is_right: Callable[[str], bool]) -> Check:
+    """One text or a list of them, each of which ``is_right``; ``described`` says what they are."""
+
+    def checked(value: object) -> tuple[str, ...]:
+        found = value if isinstance(value, list) else [value]
+        if not found:
+            raise Wrong(f"is empty, and must be {described}")
+        for one in found:
+            if not (isinstance(one, str) and is_right(one)):
+                raise Wrong(f"{'holds' if isinstance(value, list) else 'is'} {shown(one)}, and must be {described}")
+        return tuple(found)
 
     return checked
 

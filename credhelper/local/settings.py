@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.errors import ConfigError
 from credhelper.domain.text import safe
+from credhelper.local import policy_table
 from credhelper.local import setting_checks as checks
+from credhelper.local.policy_table import Rule
 from credhelper.local.setting_checks import Check, Span, Wrong
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 LARGEST = 256 * 1024  # bytes
 MOST_TOLD = 50  # mistakes
 
-TABLES = ("vault", "log", "metrics", "notify")
+TABLES = ("vault", "log", "metrics", "notify", "lock")
+RULES = "policy"
+"""The one array of tables; see ``policy_table``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Settings:
     """How long before the end of a session that cannot be refreshed the desktop tells of it; 0: not at all."""
     notify_quiet_hours: tuple[Span, ...] = ()
     """Local times of day between which no notice is shown, as (from, until); a span may go past midnight."""
+    lock_at_suspend: bool = False
+    """Whether everything is locked when the machine goes to sleep."""
+    policy: tuple[Rule, ...] = ()
+    """The ``[[policy]]`` rules, in file order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,7 @@ KEYS = (
     _Key("notify", "enabled", checks.yes_or_no),
     _Key("notify", "before_minutes", checks.whole_number(0, 1440)),
     _Key("notify", "quiet_hours", checks.quiet_hours),
+    _Key("lock", "at_suspend", checks.yes_or_no),
 )
 
 AT_START = ("token_store", "vault_backend")
@@ -107,26 +116,37 @@ def load(path: Path) -> Settings:
 
 def changes(old: Settings, new: Settings) -> list[str]:
     """The names of the keys in which two differ, as people write them: "[log] level"."""
-    return [key.label for key in KEYS if getattr(old, key.field) != getattr(new, key.field)]
+    differing = [key.label for key in KEYS if getattr(old, key.field) != getattr(new, key.field)]
+    return differing + ([_heading(RULES)] if old.policy != new.policy else [])
 
 
 def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
     """What the document sets, as far as it is right, and all that is wrong with it."""
     values: dict[str, Any] = {}
     mistakes: list[Mistake] = []
-    top = {name: value for name, value in document.items() if name not in TABLES and not _is_table(value)}
+    headings = (*TABLES, RULES)
+    top = {name: value for name, value in document.items() if name not in headings and not _is_table(value)}
     _check_table("", top, (), values, mistakes)
     for name, value in document.items():
         if name in top:
             continue
-        if name not in TABLES:
-            mistakes.append(((name,), f"there is no table [{safe(name)}]" + _did_you_mean(name, TABLES, "[{}]")))
+        if name not in headings:
+            mistakes.append(((name,), f"there is no table [{safe(name)}]" + _table_meant(name)))
+        elif name == RULES:
+            values[RULES], wrong = _rules(value)
+            mistakes += wrong
         elif isinstance(value, dict):
             _check_table(name, value, (name,), values, mistakes)
         else:
             mistakes.append(((name,), f"{name} is {checks.shown(value)}, and must be a table: [{name}]"))
     settings = Settings(**values)
     return settings, mistakes + list(_contradictions(settings))
+
+
+def _rules(value: object) -> tuple[tuple[Rule, ...], list[Mistake]]:
+    if isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        return policy_table.read(value, lambda key, known: _no_such(_heading(RULES), key, known))
+    return (), [((RULES,), f"{RULES} is {checks.shown(value)}, and must be tables, one for each rule: [[{RULES}]]")]
 
 
 def _is_table(value: object) -> bool:
@@ -175,6 +195,19 @@ def _elsewhere(key: _Key) -> str:
 
 def _label(table: str, name: str) -> str:
     return f"[{table}] {name}" if table else name
+
+
+def _no_such(table: str, name: str, known: Sequence[str]) -> str:
+    """The mistake of a key that a table does not have."""
+    return f"there is no key {table} {safe(name)}{_did_you_mean(name, known, table + ' {}')}"
+
+
+def _heading(table: str) -> str:
+    return f"[[{table}]]" if table == RULES else f"[{table}]"
+
+
+def _table_meant(name: str) -> str:
+    return _did_you_mean(name, (*TABLES, RULES), "[{}]").replace(f"[{RULES}]", _heading(RULES))
 
 
 def _did_you_mean(word: str, known: Sequence[str], form: str) -> str:

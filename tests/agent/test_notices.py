@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 import time as system_time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -51,6 +51,11 @@ class Desk:
             raise DesktopUnavailable(self.trouble)
         self.shown.append(notice)
         return notice.replaces or len(self.shown)
+
+    def ask(self, question: Notice, _: float, on_shown: Callable[[int], None]) -> bool | None:
+        """See Desktop. Nobody answers."""
+        on_shown(self.show(question))
+        return None
 
     def withdraw(self, number: int) -> None:
         """See Desktop."""

@@ -13,6 +13,7 @@ import pytest
 from credhelper.doctor.findings import State
 from credhelper.doctor.link import Daemon, Presence
 from credhelper.doctor.scene import Outcome
+from credhelper.local import places
 from tests.doctor.homes import CORP, NOW, Home, Installed, ids
 from tests.program.support import needs_root
 
@@ -68,8 +69,24 @@ def _says(home: Home, **changes: object) -> None:
     home.network |= changes
 
 
+def _audit(home: Home, older: str = "") -> Path:
+    state = home.home / ".local" / "state" / "credhelper"
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = places.audit_log(state)
+    return found.with_name(found.name + older)
+
+
 def _without_browser(home: Home) -> None:
     home.browser = None
+
+
+def _chain(name: str, length: int) -> str:
+    """Profiles of roles that are assumed one after the other, from the profile dev on."""
+    return "".join(
+        f"[profile {name}{n}]\nrole_arn = arn:aws:iam::111122223333:role/R{n}\n"
+        f"source_profile = {f'{name}{n - 1}' if n else 'dev'}\n"
+        for n in range(length)
+    )
 
 
 def _env(home: Home, **variables: str) -> Home:
@@ -234,6 +251,9 @@ DAEMON = [
     Case(
         "a file for the state directory", lambda h: h.write(h.home / ".local/state/credhelper", ""), ("daemon.state",)
     ),
+    Case("a link in the audit's place", lambda h: _audit(h).symlink_to("/dev/null"), ("daemon.audit",)),
+    Case("a directory in the audit's place", lambda h: _audit(h, ".3").mkdir(), ("daemon.audit",)),
+    Case("an audit that others may read", lambda h: _audit(h).touch(0o644), (), ("daemon.audit",)),
 ]
 
 CONFIGURATION = [
@@ -432,6 +452,30 @@ PROFILES = [
         "sources in a circle", lambda h: h.edit("source_profile = dev", "source_profile = chained"), ("profile.source",)
     ),
     Case("a role without a source", lambda h: h.edit("source_profile = dev\n", ""), ("profile.source",)),
+    Case(
+        "a role for longer than AWS gives it",
+        lambda h: h.edit("source_profile = dev", "source_profile = dev\nduration_seconds = 7200"),
+        ("profile.duration",),
+    ),
+    Case(
+        "a value that AssumeRole does not take",
+        lambda h: h.edit("source_profile = dev", "source_profile = dev\nexternal_id = a b"),
+        ("profile.chained",),
+    ),
+    Case(
+        "an adopted role with a source that credhelper does not serve",
+        lambda h: h.add(
+            "[profile mine]\ncredhelper_role_arn = arn:aws:iam::111122223333:role/Mine\n"
+            "credhelper_source_profile = old-user\n"
+        ),
+        ("profile.chained",),
+    ),
+    Case(
+        "a chain over a profile that is incomplete",
+        lambda h: h.edit("credhelper_sso_role_name = Developer", "credhelper_sso_role = Developer"),
+        ("profile.incomplete",),
+    ),
+    Case("five roles one after the other", lambda h: h.add(_chain("deploy", 5)), ("profile.source",)),
 ]
 
 INDENTED = "\n  aws_secret_access_key = EXAMPLEsecretKEY"
@@ -600,6 +644,32 @@ def test_what_the_aws_cli_and_file_managers_leave_in_a_healthy_home_is_no_findin
     home.write(home.cache.directory / ".DS_Store", b"\0\0\0\1Bud1", 0o644)
     home.write(home.credentials, "[native]\nregion = eu-west-1\n", 0o600)  # the same value as in the config file
     assert [finding for finding in home.look() if finding.state is not State.OK] == []
+
+
+def test_assumed_roles_are_no_finding_whoever_their_source_is(home: Home) -> None:
+    home.add(
+        _chain("deploy", 4)
+        + "[profile by-keys]\nrole_arn = arn:aws:iam::111122223333:role/K\nsource_profile = old-user\n"
+        "duration_seconds = 43200\n"
+        "[profile by-instance]\nrole_arn = arn:aws:iam::111122223333:role/I\ncredential_source = Ec2InstanceMetadata\n"
+        f"[profile ours]\ncredential_process = {home.line.replace(' dev', ' ours')}\n"
+        "credhelper_role_arn = arn:aws:iam::111122223333:role/Ours\ncredhelper_source_profile = deploy2\n"
+        "credhelper_mfa_serial = arn:aws:iam::111122223333:mfa/me\n"
+    )
+    findings = home.look()
+    assert [finding for finding in findings if finding.state is not State.OK] == []
+    [found] = [finding for finding in findings if finding.id == "profile.assumed"]
+    assert found.detail.startswith("6 profile(s)")
+
+
+def test_a_role_beside_the_command_is_to_be_made_credhelpers_own(home: Home) -> None:
+    home.add(
+        f"[profile mine]\ncredential_process = {home.line.replace(' dev', ' mine')}\n"
+        "role_arn = arn:aws:iam::111122223333:role/Mine\nsource_profile = dev\n"
+    )
+    [found] = [finding for finding in home.look() if finding.id == "profile.shadowed"]
+    assert found.remedy is not None
+    assert "put credhelper_ before role_arn" in found.remedy
 
 
 def test_documents_on_their_way_into_a_cache_are_secrets_too(home: Home) -> None:

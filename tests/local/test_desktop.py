@@ -1,6 +1,7 @@
 """Notices and screen locks over a real bus, whose services are there, or not, or hang; and macOS's way."""
 
 import os
+import queue
 import socket
 import sys
 import tempfile
@@ -13,9 +14,11 @@ import pytest
 from credhelper.local import dbus, desktop
 from credhelper.local.dbus import Bus, BusUnavailable
 from credhelper.local.desktop import DesktopUnavailable, FreedesktopDesktop, MacDesktop, Notice
-from tests.bus import LoginManager, NotificationServer, PrivateBus, ScreenSaver, needs_bus
+from tests.bus import Answer, LoginManager, NotificationServer, PrivateBus, ScreenSaver, needs_bus
 
 pytestmark = needs_bus
+
+SECONDS = 60
 
 NOTICE = Notice("AWS session corp ends at 15:40", "aws used it\nTo go on, run: credhelper login --sso-session corp")
 
@@ -141,6 +144,99 @@ def test_a_bus_that_hangs_is_given_up() -> None:
             assert len(server.shown) == 1
 
 
+# -- questions --------------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """A question that is put to the desktop in a thread."""
+
+    def __init__(self, desktop: FreedesktopDesktop, seconds: float = SECONDS) -> None:
+        self.numbers: queue.Queue[int] = queue.Queue()
+        self._outcome: queue.Queue[bool | None] = queue.Queue()
+        asking = lambda: self._outcome.put(desktop.ask(NOTICE, seconds, self.numbers.put))  # noqa: E731
+        self.thread = threading.Thread(target=asking)
+        self.thread.start()
+
+    def outcome(self) -> bool | None:
+        self.thread.join(SECONDS)
+        return self._outcome.get_nowait()
+
+
+@pytest.mark.parametrize(("button", "expected"), [("allow", True), ("deny", False)])
+def test_a_button_answers_a_question(
+    session: PrivateBus, here: FreedesktopDesktop, button: str, expected: bool
+) -> None:
+    with NotificationServer(session, "actions") as server:
+        asked = Asked(here)
+        number = asked.numbers.get(timeout=SECONDS)
+        shown = server.shown[0]
+        assert (shown.summary, shown.actions) == (NOTICE.summary, ["allow", "Allow", "deny", "Deny"])
+        assert (shown.hints, shown.expires) == ({"urgency": ("y", 2)}, SECONDS * 1000)
+        server.press(number + 1, "allow")  # of somebody else's notice
+        server.press(number, "default")  # on its words
+        server.put_aside(number + 1)
+        server.press(number, button)
+        assert asked.outcome() is expected
+
+
+def test_a_button_may_be_pressed_before_the_desktop_has_told_which_number_it_gave(
+    session: PrivateBus, here: FreedesktopDesktop
+) -> None:
+    with NotificationServer(session, "actions") as server:
+        number_it = server.answers["Notify"]
+
+        def press_first(*arguments: object) -> Answer:
+            server.press(1, "allow")
+            return number_it(*arguments)
+
+        server.answers["Notify"] = press_first
+        assert Asked(here).outcome() is True
+
+
+def test_a_question_that_is_put_aside_or_taken_away_has_no_answer(
+    session: PrivateBus, here: FreedesktopDesktop
+) -> None:
+    with NotificationServer(session, "actions") as server:
+        asked = Asked(here)
+        server.put_aside(asked.numbers.get(timeout=SECONDS))
+        assert asked.outcome() is None
+        asked = Asked(here)
+        here.withdraw(asked.numbers.get(timeout=SECONDS))
+        assert asked.outcome() is None
+
+
+def test_an_answer_in_the_servers_name_by_somebody_else_is_none(session: PrivateBus, here: FreedesktopDesktop) -> None:
+    class Impostor(NotificationServer):
+        names = ("org.example.Impostor",)
+
+    with NotificationServer(session, "actions") as server, Impostor(session) as impostor:
+        asked = Asked(here)
+        number = asked.numbers.get(timeout=SECONDS)
+        impostor.press(number, "allow")
+        server.press(number, "deny")
+        assert asked.outcome() is False
+
+
+def test_nobody_waits_for_an_answer_for_ever(session: PrivateBus, here: FreedesktopDesktop) -> None:
+    with NotificationServer(session, "actions"):
+        assert Asked(here, seconds=0.05).outcome() is None
+
+
+def test_a_desktop_without_buttons_shows_the_words(session: PrivateBus, here: FreedesktopDesktop) -> None:
+    with NotificationServer(session, "body") as server:
+        asked = Asked(here)
+        assert asked.outcome() is None
+        assert asked.numbers.get_nowait() == 1
+        assert server.shown[0].actions == []
+
+
+def test_a_question_needs_a_desktop_that_answers(session: PrivateBus, here: FreedesktopDesktop) -> None:
+    with pytest.raises(DesktopUnavailable):
+        here.ask(NOTICE, 1.0, lambda _: None)
+    with pytest.raises(DesktopUnavailable, match="there is no session bus"):
+        FreedesktopDesktop({"XDG_RUNTIME_DIR": str(session.directory / "none")}).ask(NOTICE, 1.0, lambda _: None)
+
+
 # -- the screen -------------------------------------------------------------------------------------------------------
 
 
@@ -224,10 +320,12 @@ def test_a_bus_that_speaks_something_else_is_no_bus(tmp_path: Path, said: bytes)
 # -- macOS ------------------------------------------------------------------------------------------------------------
 
 
-def osascript(directory: Path, monkeypatch: pytest.MonkeyPatch, status: int = 0) -> Path:
+def osascript(directory: Path, monkeypatch: pytest.MonkeyPatch, status: int = 0, said: str = "") -> Path:
     """A program of that name that notes its arguments, one a line, NUL between them."""
     program, notes = directory / "osascript", directory / "arguments"
-    code = f"import sys\nopen({str(notes)!r}, 'w').write('\\0'.join(sys.argv[1:]))\nsys.exit({status})\n"
+    code = (
+        f"import sys\nopen({str(notes)!r}, 'w').write('\\0'.join(sys.argv[1:]))\nprint({said!r})\nsys.exit({status})\n"
+    )
     program.write_text(f"#!{sys.executable} -IS\n{code}")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
@@ -247,6 +345,25 @@ def test_macos_shows_text_that_is_no_part_of_a_script(tmp_path: Path, monkeypatc
         *("-e", "end run"),
     ]
     assert not MacDesktop().is_locked()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("button returned:Allow, gave up:false", True),
+        ("button returned:Deny, gave up:false", False),
+        ("button returned:, gave up:true", None),
+        ("", None),
+    ],
+)
+def test_macos_asks_in_a_dialogue_that_denies_unless_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str, expected: bool | None
+) -> None:
+    notes = osascript(tmp_path, monkeypatch, said=said)
+    assert MacDesktop().ask(Notice("Let aws use dev?", "b"), 120.0, lambda _: None) is expected
+    arguments = notes.read_text().split("\0")
+    assert arguments[-3:] == ["Let aws use dev?", "b", "120"]
+    assert any('default button "Deny"' in line for line in arguments)
 
 
 def test_macos_tells_when_nothing_was_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,8 @@ class Listener:
         self.logind = Logind({"DBUS_SYSTEM_BUS_ADDRESS": address}, first_pause=0.0)
 
     def start(self) -> None:
-        self.logind.start(lambda: self.news.put_nowait("resumed"), lambda: self.news.put_nowait("screen"))
+        tell = self.news.put_nowait
+        self.logind.start(lambda: tell("resumed"), lambda: tell("screen"), lambda: tell("sleeps"))
 
     async def next(self) -> str:
         return await asyncio.wait_for(self.news.get(), SECONDS)
@@ -62,13 +63,13 @@ def _everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "credhelper")
 
 
-async def test_a_resume_is_told_and_the_sleep_before_is_not(bus: PrivateBus, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_sleep_and_the_resume_after_it_are_told(bus: PrivateBus, caplog: pytest.LogCaptureFixture) -> None:
     with LoginManager(bus) as manager:
         async with listening(bus.address) as listener:
             await is_connected(caplog)
             manager.sleeps(beginning=True)
             manager.sleeps(beginning=False)
-            assert await listener.next() == "resumed"
+            assert [await listener.next(), await listener.next()] == ["sleeps", "resumed"]
             assert listener.news.empty()
 
 

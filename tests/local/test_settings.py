@@ -14,7 +14,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from credhelper.domain.errors import ConfigError
-from credhelper.local import places, settings
+from credhelper.local import places, policy_table, settings
+from credhelper.local.policy_table import Rule
 from credhelper.local.settings import Settings
 
 SAMPLE = Path(__file__).parents[2] / "config" / "credhelper.toml"
@@ -66,6 +67,19 @@ def test_every_key_can_be_set(path: Path) -> None:
             "22:00-07:00",  # at night
             "12:00 - 13:30",
         ]
+        [lock]
+        at_suspend = true
+        [[policy]]
+        name = "production"
+        match = ["prod-*", "corp/111122223333/*"]
+        allow_exe = "/usr/bin/terraform"
+        confirm = true
+        max_ttl = "1h"
+        deny = false
+        [[policy]]
+        name = "old"
+        match = "old"
+        deny = true
     """
     assert load(path, content) == Settings(
         token_store="keyring",
@@ -76,6 +90,11 @@ def test_every_key_can_be_set(path: Path) -> None:
         notify_enabled=False,
         notify_before_minutes=1440,
         notify_quiet_hours=((time(22), time(7)), (time(12), time(13, 30))),
+        lock_at_suspend=True,
+        policy=(
+            Rule("production", ("prod-*", "corp/111122223333/*"), ("/usr/bin/terraform",), 900, 3600),
+            Rule("old", ("old",), deny=True),
+        ),
     )
 
 
@@ -112,8 +131,16 @@ def test_the_sample_names_every_key_and_explains_it() -> None:
         assert lines[where - 1].startswith("# "), key.label
 
 
+def test_the_rule_that_the_sample_shows_is_one(path: Path) -> None:
+    shown = SAMPLE.read_text().partition("# [[policy]]")
+    lines = [line.removeprefix("# ") for line in (shown[1] + shown[2]).splitlines()]
+    (rule,) = load(path, "\n".join(lines)).policy
+    assert (rule.name, rule.confirm, rule.max_ttl, rule.deny) == ("production", 900, 3600, False)
+    assert {key for line in lines for key in policy_table.KEYS if line.startswith(f"{key} = ")} == {*policy_table.KEYS}
+
+
 def test_every_field_has_a_key() -> None:
-    assert {key.field for key in settings.KEYS} == set(dataclasses.asdict(Settings()))
+    assert {*(key.field for key in settings.KEYS), "policy"} == set(dataclasses.asdict(Settings()))
     assert {key.table for key in settings.KEYS} == {"", *settings.TABLES}
 
 
@@ -121,6 +148,23 @@ def test_two_settings_differ_in_named_keys() -> None:
     changed = Settings(token_store="keyring", log_level="debug")
     assert settings.changes(Settings(), changed) == ["token_store", "[log] level"]
     assert settings.changes(changed, changed) == []
+    rules = (Rule("x", ("*",), deny=True),)
+    assert settings.changes(Settings(), Settings(policy=rules)) == ["[[policy]]"]
+    assert settings.changes(Settings(policy=rules), Settings(policy=(Rule("x", ("*",), deny=True),))) == []
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("true", 900), ('"1m"', 60), ('"90s"', 90), ('"2 h"', 7200), ('"7d"', 7 * 86_400)],
+)
+def test_a_yes_is_remembered_for_as_long_as_the_rule_says(path: Path, said: str, seconds: int) -> None:
+    (rule,) = load(path, f"[[policy]]\nname = 'x'\nmatch = '*'\nconfirm = {said}\n").policy
+    assert rule.confirm == seconds
+
+
+@pytest.mark.parametrize("content", ["policy = []", "[[policy]]\nname = 'a'\nmatch = '*'\ndeny = true"])
+def test_there_may_be_any_number_of_rules(path: Path, content: str) -> None:
+    assert len(load(path, content).policy) == content.count("name")
 
 
 # -- mistakes ---------------------------------------------------------------------------------------------------------
@@ -129,6 +173,7 @@ LEVELS = '"debug", "info", "warning", "error"'
 BACKENDS = '"auto", "secret-service", "kwallet", "macos", "off"'
 LISTEN = 'an address of this machine\'s loopback with a port (1 to 65535), such as "127.0.0.1:9418" or "[::1]:9418"'
 SPANS = 'spans such as "22:00-07:00" (00:00 to 23:59): one, or a list of them'
+RULE = "[[policy]]\nname = 'x'\nmatch = '*'"
 MINUTES = "a whole number from 0 to 1440"
 
 BAD = {
@@ -203,6 +248,36 @@ BAD = {
     "[notify]\nquiet_hours = 22:00:00": f"line 2: [notify] quiet_hours holds 22:00:00, and must be {SPANS}",
     "[notify]\nquiet_hours = ['22:00-07:00',\n'9:9']": 'line 2: [notify] quiet_hours holds "9:9", and must be',
     "[notify]\nquiet_hours = '07:00-07:00'": 'line 2: [notify] quiet_hours holds "07:00-07:00", whose ends are',
+    # [lock]
+    "[lock]\nat_suspend = 'yes'": 'line 2: [lock] at_suspend is "yes", and must be true or false, without quotes',
+    "[lock]\nat_suspends = true": "line 2: there is no key [lock] at_suspends (did you mean [lock] at_suspend?)",
+    # [[policy]]
+    "policy = 'x'": 'line 1: policy is "x", and must be tables, one for each rule: [[policy]]',
+    "\n[policy]\nname = 'x'": "line 2: policy is a table, and must be tables, one for each rule: [[policy]]",
+    "policy = [1]": "line 1: policy is a list, and must be tables",
+    "[[policies]]\nname = 'x'": "line 1: there is no table [policies] (did you mean [[policy]]?)",
+    f"{RULE}\nallow_exes = '/x'": "line 4: there is no key [[policy]] allow_exes (did you mean [[policy]] allow_exe?)",
+    f"{RULE}\nwhatever = 1": "line 4: there is no key [[policy]] whatever",
+    "#\n[[policy]]\nmatch = '*'\ndeny = true": "line 2: [[policy]] name is missing: refusals are told by it",
+    "[[policy]]\nname = ''\nmatch = '*'": 'line 2: [[policy]] name is "", and must be a name of 1 to 64 characters',
+    '[[policy]]\nname = "\\u001b[1m"\nmatch = "*"': 'line 2: [[policy]] name is " [1m", and must be a name',
+    f"{RULE}\ndeny = true\n[[policy]]\nname = 'r'\ndeny = true": 'line 5: [[policy]] match is missing in the rule "r"',
+    f"{RULE}\ndeny = true\n{RULE}\ndeny = true": 'line 6: [[policy]] name is "x", and another rule has that name',
+    RULE: 'line 1: [[policy]] "x" does nothing: it needs one of allow_exe, confirm, max_ttl and deny',
+    f"{RULE}\nconfirm = false\ndeny = false": 'line 1: [[policy]] "x" does nothing',
+    "[[policy]]\nname = 'x'\nmatch = []\ndeny = true": "line 3: [[policy]] match is empty, and must be a pattern such",
+    "[[policy]]\nname = 'x'\nmatch = ['']": 'line 3: [[policy]] match holds "", and must be a pattern such as "prod-*"',
+    "[[policy]]\nname = 'x'\nmatch = 1": "line 3: [[policy]] match is 1, and must be a pattern such as",
+    f"{RULE}\nallow_exe = 'terraform'": 'line 4: [[policy]] allow_exe is "terraform", and must be a program\'s',
+    f"{RULE}\nallow_exe = ['/a', '~/x']": 'line 4: [[policy]] allow_exe holds "~/x", and must be a program\'s',
+    f"{RULE}\nallow_exe = []": "line 4: [[policy]] allow_exe is empty, and must be a program's absolute path",
+    f"{RULE}\nconfirm = 'yes'": 'line 4: [[policy]] confirm is "yes", and must be a time from "1m" to "7d", such as',
+    f"{RULE}\nconfirm = 900": 'line 4: [[policy]] confirm is 900, and must be a time from "1m" to "7d"',
+    f"{RULE}\nconfirm = '5s'": 'line 4: [[policy]] confirm is "5s", and must be a time from "1m" to "7d"',
+    f"{RULE}\nmax_ttl = '14m'": 'line 4: [[policy]] max_ttl is "14m", and must be a time from "15m" to "12h"',
+    f"{RULE}\nmax_ttl = '13h'": 'line 4: [[policy]] max_ttl is "13h", and must be a time from "15m" to "12h"',
+    f"{RULE}\nmax_ttl = true": "line 4: [[policy]] max_ttl is true, and must be a time from",
+    f"{RULE}\ndeny = 'no'": 'line 4: [[policy]] deny is "no", and must be true or false, without quotes',
     # no TOML
     "token_store = shared": "line 1: is not TOML: Invalid value (column 15)",
     "\n\n[vault\n": "line 3: is not TOML: ",

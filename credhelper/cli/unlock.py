@@ -1,0 +1,8 @@
+"""``credhelper unlock``: see ``lock.py``."""
+
+from credhelper.cli import lock, options
+
+
+def add(commands: options.Commands) -> None:
+    """Adds the command."""
+    lock.add_unlock(commands)
