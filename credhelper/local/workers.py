@@ -2,16 +2,19 @@
 
 A thread cannot be cancelled, so an executor's would hold up the end of the process and, once four of them drip, every
 later call. Here each call has a thread of its own, a daemon thread, and a deadline at which nobody waits for it any
-more; each kind of work has its own allowance of calls that run at once.
+more; each kind of work has its own allowance of calls that run at once. Only ``OneThread`` keeps its thread.
 """
 
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+IDLE = 10.0  # seconds for which a thread of OneThread waits for more to do
 
 
 class DeadlineExceeded(Exception):
@@ -65,7 +68,41 @@ class Workers:
                 return  # the loop has closed: nobody waits any more
 
         try:
-            threading.Thread(target=body, name=f"credhelper-{self._kind}", daemon=True).start()
+            self._begin(body)
         except RuntimeError as error:  # the limit of processes and threads is reached
             raise DeadlineExceeded("no thread for it: the system's limit is reached") from error
         return outcome
+
+    def _begin(self, body: Callable[[], None]) -> None:
+        """Raises RuntimeError where the system grants no thread."""
+        threading.Thread(target=body, name=f"credhelper-{self._kind}", daemon=True).start()
+
+
+class OneThread(Workers):
+    """One call after the other, in a thread that stays for a while: small work that comes often is not worth its own.
+
+    What is given up holds up whatever comes after it.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind, 1)
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._news = threading.Condition()
+        self._is_there = False
+
+    def _begin(self, body: Callable[[], None]) -> None:
+        with self._news:
+            if not self._is_there:
+                super()._begin(self._work_off)
+                self._is_there = True
+            self._waiting.append(body)
+            self._news.notify()
+
+    def _work_off(self) -> None:
+        while True:
+            with self._news:
+                if not self._news.wait_for(lambda: self._waiting, IDLE):
+                    self._is_there = False
+                    return
+                body = self._waiting.popleft()
+            body()

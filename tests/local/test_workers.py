@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from credhelper.local.workers import DeadlineExceeded, Workers
+from credhelper.local import workers as workers_module
+from credhelper.local.workers import DeadlineExceeded, OneThread, Workers
 
 
 async def test_a_result_comes_back_from_another_thread() -> None:
@@ -96,3 +97,43 @@ def test_a_thread_that_outlives_its_loop_is_quiet() -> None:
         thread.join(5)
     assert late
     assert all(thread.daemon and not thread.is_alive() for thread in late)
+
+
+async def test_one_thread_does_one_thing_after_the_other() -> None:
+    done: list[tuple[int, int]] = []
+    workers = OneThread("t")
+    calls = [workers.run(5, lambda number=n: done.append((number, threading.get_ident()))) for n in range(20)]  # type: ignore[misc]
+    await asyncio.gather(*calls)
+    assert [number for number, _ in done] == list(range(20))
+    (thread,) = {thread for _, thread in done}
+    assert thread != threading.get_ident()
+
+
+async def test_one_thread_goes_when_there_is_nothing_to_do_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers_module, "IDLE", 0.0)
+    workers = OneThread("t")
+    for _ in range(5):
+        thread = await workers.run(5, threading.current_thread)
+        await asyncio.to_thread(thread.join)
+    monkeypatch.setattr(workers_module, "IDLE", 60.0)
+    thread = await workers.run(5, threading.current_thread)
+    assert await workers.run(5, threading.current_thread) is thread
+
+
+async def test_an_exception_does_not_end_the_one_thread() -> None:
+    workers = OneThread("t")
+    with pytest.raises(ZeroDivisionError):
+        await workers.run(5, lambda: 1 / 0)
+    assert await workers.run(5, lambda: "next") == "next"
+
+
+async def test_where_the_system_grants_no_thread_the_next_call_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    workers = OneThread("t")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(DeadlineExceeded, match="no thread"):
+            await workers.run(5, lambda: "never")
+    assert await workers.run(5, lambda: "next") == "next"

@@ -161,6 +161,7 @@ class Machine:
     def _put_in_place(self) -> None:
         modules = SimulatedModules(self._time)
         self._patch.setattr(agent_module, "Workers", functools.partial(SimulatedWorkers, self._time))
+        self._patch.setattr(agent_module, "OneThread", lambda kind: SimulatedWorkers(self._time, kind, 1))
         self._patch.setattr(file_lock, "select", modules)
         self._patch.setattr(file_lock, "time", modules)
         self._patch.setattr(logout_module, "time", modules)
