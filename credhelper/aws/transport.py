@@ -6,16 +6,20 @@ Endpoints, proxies and CA bundle come from the environment of this process (boto
 """
 
 import contextlib
+import json
 import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import botocore.exceptions
 import botocore.session
 from botocore import UNSIGNED
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
@@ -32,13 +36,26 @@ CONNECT_TIMEOUT = 4  # seconds
 READ_TIMEOUT = 6  # seconds between two bytes
 LARGEST_ANSWER = 1024 * 1024  # bytes, headers included; AWS's own have a few thousand
 
-UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What botocore's parsers raise over answers that are not of AWS's shape, such as a list where an object belongs."""
 
 IN_THE_WAY = "is a captive portal or a proxy in the way?"
 
-Forbidden = Callable[[str], Exception]
-"""What a 403 or 404 means, given AWS's reason."""
+THROTTLING = frozenset({"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
+"""AWS's names for it; STS answers them with HTTP 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An error of an API's. ``message`` is AWS's own sentence, to be looked at and never repeated."""
+
+    status: int
+    reason: str
+    message: str = field(repr=False)
+
+
+Meaning = Callable[[Refusal], Exception | None]
+"""What a refusal means for one operation; None: no more than what its reason says."""
 
 
 class Answer(dict[str, Any]):
@@ -76,19 +93,54 @@ class Transport:
         *,
         deadline: float,
         keys: Mapping[str, str] | None = None,
-        forbidden: Forbidden | None = None,
+        meaning: Meaning | None = None,
     ) -> Answer:
         """One call, unsigned without ``keys``, that is over after ``deadline`` seconds.
 
-        Raises Unavailable, Throttled, Refused, what ``forbidden`` makes of a 403 or 404, and ConfigError.
+        Raises Unavailable, Throttled, Refused or what ``meaning`` makes of the refusal, and ConfigError.
         """
         if keys is None:
-            return self._perform(self._client(service, region), operation, request, deadline, forbidden)
+            return self._perform(self._client(service, region), operation, request, deadline, meaning)
         with self._signing_client(service, region, keys) as client:
-            return self._perform(client, operation, request, deadline, forbidden)
+            return self._perform(client, operation, request, deadline, meaning)
+
+    def post_form(self, url: str, region: str, form: Mapping[str, str], *, deadline: float) -> Answer:
+        """A form for an endpoint that is none of botocore's APIs, and answers with a JSON object.
+
+        Over after ``deadline`` seconds. Raises Unavailable, Throttled, Refused and ConfigError.
+        """
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": f"credhelper/{__version__}"}
+        request = AWSRequest("POST", url, headers, urlencode(form).encode("ascii")).prepare()
+        place = safe(url)
+        with self._posting_client(url, region) as client:
+            try:
+                with limited(deadline, LARGEST_ANSWER):
+                    reply = client._endpoint.http_session.send(request)
+                    status, body = reply.status_code, reply.content
+                    found = {name.lower(): value for name, value in reply.headers.items()}
+            except (botocore.exceptions.BotoCoreError, OSError) as error:
+                raise _unavailable(error, place) from None
+            except UNREADABLE:
+                raise Unavailable(f"{place} sent an answer that cannot be read") from None
+        about = {"HTTPStatusCode": status, "HTTPHeaders": found}
+        if status != 200:
+            # AWS's own refusals are web pages here: their status is all there is to tell.
+            reason = f"HTTP {status}" if status in {400, 401, 403} else str(status)
+            answer = {"ResponseMetadata": about, "Error": {"Code": reason}}
+            raise _explain(answer, place, None, self._server_time.now())
+        return Answer(_json_object(body, place), place)
+
+    def partition(self, region: str) -> str:
+        """The partition that a region belongs to, such as ``aws-cn``. Reads botocore's data. Raises ConfigError."""
+        try:
+            with self._making:
+                found: str = self._session.get_partition_for_region(region)
+        except botocore.exceptions.BotoCoreError:
+            raise ConfigError(f"“{safe(region)}” is a region of no partition of AWS's that is known here") from None
+        return found
 
     def _perform(
-        self, client: Any, operation: str, request: Mapping[str, Any], deadline: float, forbidden: Forbidden | None
+        self, client: Any, operation: str, request: Mapping[str, Any], deadline: float, meaning: Meaning | None
     ) -> Answer:
         place = safe(str(client.meta.endpoint_url))
         asked = self._clock.boottime()
@@ -99,7 +151,7 @@ class Transport:
             if _is_awss(error.response):
                 self._note_date(error.response, asked)
             # Not its own text, which may repeat what was sent.
-            raise _explain(error.response, place, forbidden, self._server_time.now()) from None
+            raise _explain(error.response, place, meaning, self._server_time.now()) from None
         except (botocore.exceptions.BotoCoreError, OSError) as error:
             raise _unavailable(error, place) from None
         except UNREADABLE:
@@ -128,6 +180,14 @@ class Transport:
         with contextlib.closing(client):
             yield client
 
+    @contextlib.contextmanager
+    def _posting_client(self, url: str, region: str) -> Iterator[Any]:
+        """One whose proxy, CA bundle and connections are those for ``url``; its service plays no part."""
+        with self._making:
+            client = self._make_client("sts", region, {"endpoint_url": url}, signature_version=UNSIGNED)
+        with contextlib.closing(client):
+            yield client
+
     def _make_client(self, service: str, region: str, keys: Mapping[str, str] | None = None, **more: Any) -> Any:
         config = Config(
             connect_timeout=CONNECT_TIMEOUT,
@@ -152,9 +212,19 @@ class Transport:
         return client
 
 
-def _explain(answer: Mapping[str, Any], place: str, forbidden: Forbidden | None, now: datetime) -> Exception:
+def _json_object(body: bytes, place: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise Unavailable(f"{place} gave an answer that is not AWS's; {IN_THE_WAY}")
+    return found
+
+
+def _explain(answer: Mapping[str, Any], place: str, meaning: Meaning | None, now: datetime) -> Exception:
     reason, status = _reason(answer), _status(answer)
-    if status == 429 or reason == "TooManyRequestsException":
+    if status == 429 or reason in THROTTLING:
         wait = _retry_after(_headers(answer).get("retry-after"), now)
         return Throttled(f"{place} is throttling: too many requests", retry_after=wait)
     if status >= 500 or 300 <= status < 400:
@@ -162,9 +232,8 @@ def _explain(answer: Mapping[str, Any], place: str, forbidden: Forbidden | None,
         return Unavailable(f"{place} answered HTTP {status}", retry_after=wait)
     if not reason.endswith("Exception") and status in {400, 403, 404, 407, 511} and reason == str(status):
         return Unavailable(f"{place} answered HTTP {status}, but not as AWS does; is a proxy in the way?")
-    if forbidden and status in {403, 404}:
-        return forbidden(reason)
-    return Refused(f"{place} refused: {reason}", reason=reason)
+    refusal = Refusal(status, reason, str(answer.get("Error", {}).get("Message") or ""))
+    return (meaning and meaning(refusal)) or Refused(f"{place} refused: {reason}", reason=reason)
 
 
 def _unavailable(error: Exception, place: str) -> Unavailable:

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from credhelper.sandbox import admin
+from credhelper.sandbox import admin, federation
 from credhelper.sandbox.authorizations import RedirectedError
 from credhelper.sandbox.browser import Browser
-from credhelper.sandbox.directory import Assignment, Directory, default_directory
+from credhelper.sandbox.directory import Assignment, Directory, IamRole, default_directory
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.faults import Cut, Fault, Faults, Hold
+from credhelper.sandbox.federation import Federation
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.messages import Answer, Request
 from credhelper.sandbox.oidc import Oidc
@@ -23,7 +24,7 @@ from credhelper.sandbox.portal import Portal
 from credhelper.sandbox.registrations import GRANTS
 from credhelper.sandbox.shapes import Shapes
 from credhelper.sandbox.state import State
-from credhelper.sandbox.sts import GET_CALLER_IDENTITY, Sts, action
+from credhelper.sandbox.sts import OPERATIONS, Sts, action
 from credhelper.sandbox.transport import BrokenOff, HttpServer
 
 START_URL = "https://sandbox.awsapps.com/start"
@@ -91,9 +92,14 @@ class Sandbox:
         shapes = Shapes()
         self._browser = Browser(self._state, clock, self._http.port)
         self._sts = Sts(self._state)
+        self._federation = Federation(self._state, clock)
         self._routes = _routes(Oidc(self._state, shapes, self.url), Portal(self._state, shapes), self._browser)
         self._names = {operation for operation, _ in self._routes.values()}
-        self._names |= {GET_CALLER_IDENTITY, *(f"CreateToken:{_short(grant)}" for grant in GRANTS)}
+        self._names |= {
+            *OPERATIONS,
+            *federation.OPERATIONS.values(),
+            *(f"CreateToken:{_short(grant)}" for grant in GRANTS),
+        }
         self._admin = admin.Admin(self)
 
     def start(self) -> None:
@@ -113,7 +119,8 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """What points the AWS CLI, the SDKs and credhelper here."""
-        return dict.fromkeys(("AWS_ENDPOINT_URL_SSO", "AWS_ENDPOINT_URL_SSO_OIDC", "AWS_ENDPOINT_URL_STS"), self.url)
+        services = ("SSO", "SSO_OIDC", "STS", "SIGNIN")
+        return {f"AWS_ENDPOINT_URL_{service}": self.url for service in services}
 
     # What a person would do in a browser.
 
@@ -144,6 +151,15 @@ class Sandbox:
                 return authorizations.deny(wanted)
             return authorizations.approve(wanted, self._state.known_person(person))
 
+    def mfa_serial(self, person: str = "alice") -> str:
+        """The ARN of the person's MFA device."""
+        return self._state.mfa.serial(person)
+
+    def mfa_code(self, person: str = "alice", step: int = 0) -> str:
+        """What the device shows now, or so many times 30 s later. Raises LookupError if they have none."""
+        with self._lock:
+            return self._state.mfa.code(person, step)
+
     # What an administrator would do.
 
     def assign(self, person: str, account_id: str, role_name: str) -> None:
@@ -154,6 +170,16 @@ class Sandbox:
     def unassign(self, person: str, account_id: str, role_name: str) -> None:
         with self._lock:
             self._state.assignments.discard(Assignment(person, account_id, role_name))
+
+    def put_iam_role(self, role: IamRole) -> None:
+        """Create an IAM role, or change the one of that name in that account."""
+        with self._lock:
+            self._state.iam_roles[role.arn] = role
+
+    def delete_iam_role(self, arn: str) -> None:
+        """Nobody can assume it any more; what was issued stays good."""
+        with self._lock:
+            self._state.iam_roles.pop(arn, None)
 
     def end_session(self, person: str = "alice") -> None:
         """End every sign-in session of a person: no token of theirs is good any more."""
@@ -233,7 +259,11 @@ class Sandbox:
 
     def _route(self, request: Request) -> tuple[str, _Door]:
         if (request.method, request.path) == ("POST", "/"):
-            return (GET_CALLER_IDENTITY if action(request) == GET_CALLER_IDENTITY else _UNKNOWN), self._sts
+            named = action(request)
+            return (named if named in OPERATIONS else _UNKNOWN), self._sts
+        if request.path == "/federation" and request.method in {"GET", "POST"}:
+            named = federation.operation_of(request)
+            return (named, self._federation) if named else (_UNKNOWN, _Nowhere())
         return self._routes.get((request.method, request.path), (_UNKNOWN, _Nowhere()))
 
     def _serve_operation(self, operation: str, door: _Door, request: Request) -> Answer | BrokenOff:

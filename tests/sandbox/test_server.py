@@ -96,6 +96,7 @@ def test_the_environment_points_clients_here(sandbox: Sandbox) -> None:
         "AWS_ENDPOINT_URL_SSO": sandbox.url,
         "AWS_ENDPOINT_URL_SSO_OIDC": sandbox.url,
         "AWS_ENDPOINT_URL_STS": sandbox.url,
+        "AWS_ENDPOINT_URL_SIGNIN": sandbox.url,
     }
     assert (sandbox.start_url, sandbox.region) == ("https://sandbox.awsapps.com/start", "us-east-1")
 
