@@ -24,6 +24,7 @@ PROTOCOL = b"2"
 MAX_REQUEST = 65_536
 MAX_ANSWER = 16 * 1024 * 1024
 DEADLINE = 10  # seconds a caller waits at most
+SERVER_UID = b"CREDHELPER_SERVER_UID"
 CALLER_VARIABLES = (
     b"HOME",
     b"AWS_CONFIG_FILE",
@@ -117,12 +118,14 @@ def caller(env: dict[bytes, bytes]) -> dict[bytes, bytes]:
 def connect(path: bytes, seconds: int) -> _socket.socket:
     """A connection to the daemon at ``path`` on which nothing blocks for longer than ``seconds``.
 
-    Raises OSError; BlockingIOError when the time is over, PermissionError when another user answers there.
+    Raises OSError; BlockingIOError when the time is over, PermissionError when another user answers there than oneself
+    or the one that ``CREDHELPER_SERVER_UID`` names (in a container, the daemon's uid as it is seen from there).
     """
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     limit(connection, seconds)
     connection.connect(path)
-    if peer_uid(connection) != getuid():
+    uid = peer_uid(connection)
+    if uid != getuid() and b"%d" % uid != environ.get(SERVER_UID):
         raise PermissionError(1, "another user answers at the daemon's socket")
     return connection
 
@@ -171,7 +174,7 @@ def main() -> None:
         _exit(2)
     argument = sys.argv[1].encode("utf-8", "surrogateescape")
     try:
-        if not environ.get(b"HOME"):
+        if not environ.get(b"HOME") and not environ.get(SERVER_UID):
             hand_over(argument)
         request = {b"v": PROTOCOL, b"op": b"get", b"profile": decode_profile(argument)}
         answer = ask(socket_path(environ, getuid()), frame(request | caller(environ)))
@@ -201,11 +204,13 @@ def hand_over(argument: bytes) -> None:
         lstat(package)
         execv(python, [python, b"-Im", b"credhelper", b"get", b"--percent-encoded-profile", argument])
     except (OSError, ValueError):
-        _write_all(
-            2,
-            b"credhelper: error: the daemon does not answer and the installation that wrote this client is gone\n",
-        )
-        _write_all(2, b"credhelper: hint: install credhelper again, then run: credhelper daemon start\n")
+        if environ.get(SERVER_UID):  # we are but a guest here
+            error = b"nobody answers at the lease's socket whom CREDHELPER_SERVER_UID names; the lease may have ended"
+            hint = b"where the daemon runs: credhelper lease list"
+        else:
+            error = b"the daemon does not answer and the installation that wrote this client is gone"
+            hint = b"install credhelper again, then run: credhelper daemon start"
+        _write_all(2, b"credhelper: error: " + error + b"\ncredhelper: hint: " + hint + b"\n")
         _exit(7)
 
 

@@ -33,8 +33,8 @@ def _session(session: SsoSession, state: TokenState) -> Json:
     }
 
 
-def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -> Json:
-    """The whole document when no daemon runs."""
+def from_files(configuration: Configuration, cache: TokenCache, now: datetime, *, is_locked: bool = False) -> Json:
+    """The whole document when no daemon runs; ``is_locked``: the next one will hand nothing out."""
 
     def state_of(session: SsoSession) -> TokenState:
         try:
@@ -54,6 +54,7 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime) -
             "vault_error": None,
             "clock_skew": None,
             "settings_error": None,
+            "locked": is_locked,
         },
         sso_sessions=sessions(configuration, state_of),
     )
@@ -75,6 +76,7 @@ def document(
     sso_sessions: list[Json],
     role_credentials: Iterable[Json] = (),
     logins: Iterable[Json] = (),
+    leases: Iterable[Json] = (),
 ) -> Json:
     """The contract's shape."""
     return {
@@ -83,7 +85,7 @@ def document(
         "cognito_logins": [],
         "role_credentials": list(role_credentials),
         "logins": list(logins),
-        "leases": [],
+        "leases": list(leases),
     }
 
 

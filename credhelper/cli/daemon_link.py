@@ -1,6 +1,7 @@
 """The command line's line to the daemon: connects, starts it when it is absent, asks."""
 
 import contextlib
+import errno
 import os
 import select
 import sys
@@ -136,6 +137,11 @@ def _same_again(frame: Mapping[bytes, bytes]) -> DaemonUnreachable:
     return DaemonUnreachable(f"{message}; it was restarted, and is the same again", hint="credhelper service install")
 
 
+def _is_guest(path: Path) -> bool:
+    """Whether a daemon that is absent would be another user's, or a lease of one: none must take its place."""
+    return bool(os.environ.get("CREDHELPER_SERVER_UID")) or places.is_lease_socket(path)
+
+
 def _may_start() -> bool:
     return os.environ.get("CREDHELPER_NO_AUTOSTART") != "1"
 
@@ -147,6 +153,10 @@ def _connect_or_start(path: Path, left: Callable[[], int], *, start: bool) -> so
         return _connect(path, left())
     if not start:
         raise not_running(path)
+    if _is_guest(path):
+        raise DaemonUnreachable(
+            f"nobody answers at {path}; the lease may have ended", hint="where the daemon runs: credhelper lease list"
+        )
     if not _may_start():
         raise DaemonUnreachable(
             f"the daemon is not running at {path}, and CREDHELPER_NO_AUTOSTART says not to start it",
@@ -215,7 +225,10 @@ def _connect(path: Path, seconds: int) -> socket:
     except BlockingIOError:
         raise _silent(seconds) from None
     except OSError as error:
-        raise DaemonUnreachable(f"the daemon at {path} cannot be reached: {error.strerror}") from error
+        hint = None
+        if error.errno == errno.EPERM:  # the one that client.connect() itself raises
+            hint = "if you trust that user, set CREDHELPER_SERVER_UID to their number"
+        raise DaemonUnreachable(f"the daemon at {path} cannot be reached: {error.strerror}", hint=hint) from error
 
 
 def not_running(path: Path) -> DaemonUnreachable:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from credhelper.agent import logout
+from credhelper.agent.leases import LeasePlaces
 from credhelper.agent.logout import Outcome, Receipt, Sweep
+from credhelper.agent.openings import Openings
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.cli import callers_files
@@ -35,14 +37,26 @@ def log_out(fields: dict[str, str]) -> dict[str, Any]:
     vault = places.vault_directory(state)
     sealed_tokens = _sealed_tokens(home, vault)
     sweep = Sweep(home, configuration, lambda key: places.refresh_lock(state, key), vault=vault, cache=sealed_tokens)
+    selected = None
     if "sso_session" in fields:
-        receipt = sweep.one(configuration.sso_session(fields["sso_session"]))
+        selected = configuration.sso_session(fields["sso_session"])
     elif "profile" in fields:
-        receipt = sweep.one(configuration.session_of(fields["profile"]))
-    else:
-        receipt = sweep.everything()
+        selected = configuration.session_of(fields["profile"])
+    receipt = sweep.one(selected) if selected else sweep.everything()
+    for doors in places.all_open_doors(state):
+        asyncio.run(_end_doors(doors, selected.cache_key if selected else None))
     asyncio.run(_finish(receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
     return receipt.document()
+
+
+async def _end_doors(path: Path, session_key: str | None) -> None:
+    """Grants and leases that the next daemon would serve again after a login."""
+    openings = Openings(path, SystemClock(), Workers("disk", 1))
+    lease_places = LeasePlaces(openings)
+    await openings.load()
+    await openings.end(session_key)
+    await lease_places.stop()
+    await openings.stop()
 
 
 def _sealed_tokens(home: Path, vault: Path) -> SealedTokenCache | None:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,12 @@ def run(args: argparse.Namespace) -> int:
     fields = options.session_fields(args)
     found = _ask(fields)
     status = found["status"]
-    speech.result(json.dumps(status)) if args.json else _show(status, is_whole=not found["mistakes"])
+    if args.json:
+        speech.result(json.dumps(status))
+    elif found.get("is_lease"):
+        _show_lease(status)
+    else:
+        _show(status, is_whole=not found["mistakes"])
     for mistake in found["mistakes"]:
         speech.note(f"credhelper: warning: {safe(mistake)}")
     if not status["daemon"]["running"]:
@@ -59,9 +65,12 @@ def _from_files() -> Json:
     from credhelper.agent import status
     from credhelper.aws.token_cache import TokenCache
     from credhelper.cli import callers_files
+    from credhelper.local import places
 
     configuration, mistakes = callers_files.load_what_can_be()
-    found = status.from_files(configuration, TokenCache.of_home(callers_files.home()), datetime.now(UTC))
+    is_locked = os.path.lexists(places.locked_marker(places.state_directory(places.environment())))
+    cache = TokenCache.of_home(callers_files.home())
+    found = status.from_files(configuration, cache, datetime.now(UTC), is_locked=is_locked)
     return {"status": found, "chosen": None, "mistakes": mistakes}
 
 
@@ -75,6 +84,8 @@ def _show(status: Json, *, is_whole: bool) -> None:
         speech.result("The daemon does not answer (run: credhelper daemon restart). From the files:")
     else:
         speech.result("The daemon is not running; it starts with the first request (or: credhelper daemon start).")
+    if daemon.get("locked"):
+        speech.result("It is locked: nothing is handed out (run: credhelper unlock).")
     _table(
         "SSO SESSION",
         ("STATE", "TOKEN EXPIRES", "START URL"),
@@ -108,10 +119,33 @@ def _show(status: Json, *, is_whole: bool) -> None:
             ),
             "",
         )
+    _show_leases(status["leases"])
     for login in status["logins"]:
         speech.result("")
         name = safe(login["sso_session"] or "a legacy profile")
         speech.result(f"A login to {name} waits for a person until {speech.moment(login['expires_at'])}.")
+
+
+def _show_leases(leases: list[Json]) -> None:
+    if not leases:
+        return
+    speech.result("")
+    rows = [("LEASE", "PROFILE", "ENDS"), *((lease["id"], lease["profile"] or "-", _end(lease)) for lease in leases)]
+    _print_aligned([tuple(safe(cell) for cell in row) for row in rows])
+
+
+def _end(lease: Json) -> str:
+    return speech.moment(lease["expires_at"]) if lease["expires_at"] else "at a revoke or logout"
+
+
+def _show_lease(status: Json) -> None:
+    """What is to be seen through a lease's socket."""
+    daemon, (lease,) = status["daemon"], status["leases"]
+    ends = f"until {speech.moment(lease['expires_at'])}" if lease["expires_at"] else "until it is revoked"
+    speech.result(f"A lease for {safe(lease['profile'] or 'one role')}, {ends}: {safe(lease['id'])}")
+    speech.result(f"Daemon {safe(daemon['version'])}; it shows nothing else here.")
+    if daemon["locked"]:
+        speech.result("It is locked: nothing is handed out.")
 
 
 def _show_troubles(daemon: Json) -> None:
@@ -132,6 +166,10 @@ def _table(first: str, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]],
     if len(cells) == 1:
         speech.result(empty)
         return
+    _print_aligned(cells)
+
+
+def _print_aligned(cells: list[tuple[str, ...]]) -> None:
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
     for number, row in enumerate(cells):
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]

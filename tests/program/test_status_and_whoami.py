@@ -39,7 +39,7 @@ def test_its_shape_with_everything_under_way(machine: Machine, sandbox: Sandbox)
     found = run.json()
     assert found.keys() == WHOLE
     contract = {"running", "pid", "version", "started_at", "socket", "vault"}
-    assert found["daemon"].keys() == contract | {"vault_error", "clock_skew", "settings_error"}
+    assert found["daemon"].keys() == contract | {"vault_error", "clock_skew", "settings_error", "locked"}
     assert found["daemon"]["running"] is True
     assert found["daemon"]["pid"] == hello(machine.socket)
     assert found["daemon"]["version"] == __version__
