@@ -92,6 +92,8 @@ async def _serve(
     manager: ServiceManager, socket_file: SocketFile, state: Path, home: Path, chosen: Settings, ready: Ready
 ) -> None:
     from credhelper.agent.agent import Agent
+    from credhelper.endpoints.container_http import ContainerHttp
+    from credhelper.endpoints.lease_socket import LeaseSockets
     from credhelper.endpoints.metrics_http import MetricsHttp
     from credhelper.endpoints.unix_socket import UnixSocket
     from credhelper.local.desktop import this_desktop
@@ -100,11 +102,15 @@ async def _serve(
     logs.take_faults(asyncio.get_running_loop())
     attention = _Attention(asyncio.get_running_loop())
     keychain = None if chosen.vault_backend == "off" else Keychain(chosen.vault_backend)
-    agent = Agent(home, state, settings=chosen, keychain=keychain, desktop=this_desktop())
-    agent.introduce(str(socket_file.path))
+    agent = Agent(home, state, settings=chosen, keychain=keychain, desktop=this_desktop(), socket=socket_file.path)
     agent.settings.file = places.settings_file(places.environment())
     agent.settings.on_change.append(logs.apply)
+    container = ContainerHttp(agent)
+    await agent.openings.load()
+    container.begin()
     door = UnixSocket(agent, attention.stop)
+    lease_sockets = LeaseSockets(agent, door)
+    await agent.leases.begin()
     if socket_file.inherited is not None:
         await door.start(socket_file.inherited, lasting=True)
     if socket_file.listener is not None:
@@ -124,11 +130,13 @@ async def _serve(
         background.append(asyncio.ensure_future(watchdog.feed(manager, socket_file.path)))
         await _keep_listening(socket_file, door, attention)
         manager.stopping()
+        lease_sockets.stop()
         await door.stop()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
     await metrics.stop()
+    await container.stop()
     await agent.stop()
 
 
@@ -244,7 +252,7 @@ def _outside_world(agent: "Agent", socket_file: SocketFile, attention: _Attentio
         watch.start()
         network.start(loop, agent.upkeep.network_changed)
         clocks.start(loop, agent.upkeep.wake)
-        logind.start(agent.upkeep.resumed, agent.notices.screen_changed)
+        logind.start(agent.upkeep.resumed, agent.screen_changed, agent.about_to_sleep)
         yield
     finally:
         logind.stop()

@@ -20,6 +20,7 @@ from credhelper.sandbox.server import Sandbox
 
 SECONDS = 60
 SECRETS = {"clientSecret", "code", "codeVerifier", "deviceCode", "refreshToken"}
+SECRET_PARAMETERS = {"SigninToken"}
 SECRET_HEADERS = {"x-amz-sso_bearer_token", "x-amz-security-token"}
 
 CONFIG = """\
@@ -130,7 +131,7 @@ class Machine:
     def run(self, *arguments: str, **environment: str) -> Run:
         """Runs ``credhelper ARGUMENTS`` to its end, with ``environment`` on top of the machine's."""
         run = self.run_program([sys.executable, "-Im", "credhelper", *arguments], **environment)
-        if "get" not in arguments:  # whose stdout is for a secret's owner
+        if not {"get", "export", "exec", "console"} & {*arguments}:  # whose stdout is for a secret's owner
             self._said.append(run.out)
         return run
 
@@ -219,6 +220,10 @@ def secrets_sent_to(sandbox: Sandbox) -> set[str]:
         body = json.loads(call.request.body) if call.request.body[:1] == b"{" else {}
         found |= {value for key, value in body.items() if key in SECRETS and isinstance(value, str)}
         found |= {value for name, value in call.request.headers.items() if name.lower() in SECRET_HEADERS}
+        parameters = dict(call.request.query + call.request.form())
+        found |= {value for name, value in parameters.items() if name in SECRET_PARAMETERS}
+        if "Session" in parameters:
+            found |= {*json.loads(parameters["Session"]).values()}
     return {secret for secret in found if len(secret) > 7}
 
 

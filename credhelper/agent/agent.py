@@ -4,52 +4,63 @@ A caller names files by its own HOME and AWS variables; where AWS's endpoints ar
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 import random
 from collections.abc import Coroutine, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from credhelper import __version__
+from credhelper.agent import leases, status
 from credhelper.agent import logout as log_out
-from credhelper.agent import status
+from credhelper.agent.audit import Audit
 from credhelper.agent.callers import Callers
 from credhelper.agent.choices import Choices
 from credhelper.agent.configurations import Configurations
+from credhelper.agent.confirmations import Confirmations
 from credhelper.agent.counts import Counts
 from credhelper.agent.gate import Gate, Passage, Wanted
 from credhelper.agent.health import Health
 from credhelper.agent.keeper import Keeper
+from credhelper.agent.lock import Lock
 from credhelper.agent.login import Event, Login, Logins, logged_in
+from credhelper.agent.mfa_codes import MfaCodes
 from credhelper.agent.notices import Notices
+from credhelper.agent.openings import Openings, refuse_other_role
+from credhelper.agent.policy import Policy
 from credhelper.agent.revocations import Ending, Revocations
 from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.settings_in_force import SettingsInForce
 from credhelper.agent.tokens import Tokens
 from credhelper.agent.upkeep import Upkeep
 from credhelper.agent.vault import KeyBox, KeyHolder, Vault
-from credhelper.aws import reachability
+from credhelper.aws import federation, reachability
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.aws.token_cache import TokenCache, TokenStore
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
+    ConfigError,
     CredhelperError,
     LoginRequired,
+    MfaRequired,
     Unavailable,
+    UsageError,
 )
-from credhelper.domain.model import Flow, Role, RoleCredentials, SsoSession, Token
+from credhelper.domain.model import AnyRole, ChainedRole, Flow, RoleCredentials, SsoSession, Token
 from credhelper.domain.text import safe
 from credhelper.local import places
 from credhelper.local.clock import Clock, SystemClock
 from credhelper.local.desktop import Desktop
 from credhelper.local.keychain import key_name
 from credhelper.local.settings import Settings
-from credhelper.local.workers import DeadlineExceeded, Workers
+from credhelper.local.workers import DeadlineExceeded, OneThread, Workers
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +98,7 @@ class Agent:
         keychain: KeyHolder | None = None,
         desktop: Desktop | None = None,
         rng: random.Random | None = None,
+        socket: Path | None = None,
     ) -> None:
         settings = settings or Settings()
         clock = clock or SystemClock()
@@ -97,6 +109,7 @@ class Agent:
         # Each session has places of its own: one whose region hangs must not hold up the others, nor a login.
         self._network = Workers("aws", 8)
         self._disk = Workers("disk", 4)
+        self.audit = Audit(places.audit_log(state_directory), clock, OneThread("audit"))
         self.settings = SettingsInForce(settings, self._disk)
         self._lock_path = lambda key: places.refresh_lock(state_directory, key)
         self._vault_directory = places.vault_directory(state_directory)
@@ -112,14 +125,27 @@ class Agent:
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
         self.revocations = Revocations(self._api, clock, self._network, rng)
         self.gate = Gate()
+        self.lock = Lock(places.locked_marker(state_directory), clock, self._disk)
+        self.gate.checks += [self.lock.check, refuse_other_role]
+        self.gate.on_outcome.append(self.audit.note)
         self.callers = Callers(clock)
         self.notices = Notices(self.tokens, self.callers, clock, desktop, places.told_notices(state_directory))
         self.notices.apply(settings)
         self.settings.on_change.append(self.notices.apply)
-        self.upkeep = Upkeep((self.tokens, self.roles, self.revocations, self.notices), clock)
+        self.openings = Openings(places.open_doors(state_directory, socket or state_directory), clock, self._disk)
+        self.upkeep = Upkeep(
+            (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit), clock
+        )
         self.keeper = Keeper(self.vault, self.tokens, self.roles, self._api.server_time)
         self.configurations = Configurations(home)
         self.choices = Choices(self.configurations)
+        self.confirmations = Confirmations(clock, desktop)
+        self.policy = Policy(self.configurations, self.confirmations, lambda: self.settings.file)
+        self.gate.checks.append(self.policy.check)
+        for applying in (self.lock.apply, self.confirmations.apply, self.policy.apply):
+            applying(settings)
+            self.settings.on_change.append(applying)
+        self.mfa_codes = MfaCodes(self.choices, self.roles, self.policy)
         self.counts = Counts()
         self.health = Health(
             tokens=self.tokens,
@@ -130,6 +156,8 @@ class Agent:
             counts=self.counts,
             clock=clock,
         )
+        self.health.asks.append(self.audit.trouble)
+        self.leases = leases.Leases(self)
         self._connect_parts()
         self._have_counted()
         self._watcher: Watcher | None = None
@@ -138,6 +166,8 @@ class Agent:
         self._behind_backs: set[asyncio.Task[None]] = set()
         self._socket: str | None = None
         self._started_at = timestamp(clock.now())
+        if socket is not None:
+            self.introduce(str(socket))
 
     def _connect_parts(self) -> None:
         self.tokens.is_vouched_for = self.configurations.is_vouched_for = lambda path: path in self._vouched_for
@@ -151,11 +181,12 @@ class Agent:
         self.notices.is_logging_in = lambda session: any(
             login.session.cache_key == session.cache_key for login in self.logins.under_way()
         )
+        self.lock.on_lock = self.confirmations.forget
         self.vault.on_key = self._key_has_come
         self.configurations.on_new_file = self._watch
         self.configurations.on_forgotten_file = self._watch_no_more
         self.configurations.on_change = self.roles.forget_failures
-        for part in (self.tokens, self.roles, self.revocations, self.notices):
+        for part in (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit):
             part.on_attention = self.upkeep.wake
 
     def _have_counted(self) -> None:
@@ -168,8 +199,9 @@ class Agent:
             timed.on_delay = self.health.lag.note
 
     def introduce(self, socket: str) -> None:
-        """Tells where the daemon can be reached, for ``status``."""
+        """Tells where the daemon can be reached, for ``status``; leases get their sockets beside that."""
         self._socket = socket
+        self.leases.directory = Path(socket).parent
 
     # -- what happens around it ---------------------------------------------------------------------------------------
 
@@ -231,6 +263,7 @@ class Agent:
         passage = Passage(wanted)
         with self.gate.noting_refusals(passage):
             role, profile = self.choices.role_of_hit(wanted.fields)
+            role = self.policy.limited(role, wanted.fields, profile)
             self._admit(passage, role, profile)
             entry = self.roles.hit(role)
         if entry is not None:
@@ -245,33 +278,47 @@ class Agent:
         passage = Passage(wanted)
         with self.gate.noting_refusals(passage):
             role, profile = self.choices.role(wanted.fields)
+            role = self.policy.limited(role, wanted.fields, profile)
             self._admit(passage, role, profile)
+            before = self.roles.present(role)
             entry = await self._present(role, wanted)
-        self.gate.passed(passage, entry.credentials.expires_at, is_hit=False)
+            self.gate.admit(passage)  # a lock or a new rule may have come in the meantime
+        self.gate.passed(passage, entry.credentials.expires_at, is_hit=entry is before)
         return entry
 
-    def _admit(self, passage: Passage, role: Role, profile: str | None) -> None:
+    def _admit(self, passage: Passage, role: AnyRole, profile: str | None) -> None:
         passage.leads_to(role, profile)
         self.gate.admit(passage)
         self.callers.note(role.session, passage.wanted.caller.name)
 
-    async def _present(self, role: Role, wanted: Wanted) -> Entry:
+    async def _present(self, role: AnyRole, wanted: Wanted) -> Entry:
+        patience = GET_DEADLINE if wanted.patience is None else wanted.patience
         try:
-            async with asyncio.timeout(GET_DEADLINE):
+            async with asyncio.timeout(patience):
                 await self._until_tokens_can_be_read()
-                return await self.roles.get(role, min_left=wanted.min_left)
+                return await self._get(role, wanted.min_left)
         except TimeoutError:
-            raise Unavailable(f"no credentials from AWS within {GET_DEADLINE:g} s") from None
+            raise Unavailable(f"no credentials from AWS within {patience:g} s") from None
         except LoginRequired as error:
-            self.notices.refused(role.session)
+            if not isinstance(error, MfaRequired):  # the session's end is not what it was about
+                self.notices.refused(role.session)
             raise self.choices.with_hint(error, role.session, wanted.fields) from None
+
+    async def _get(self, role: AnyRole, min_left: timedelta | None) -> Entry:
+        """As ``roles.get``; a code that a person has named to the daemon before us may still be of use."""
+        try:
+            return await self.roles.get(role, min_left=min_left)
+        except MfaRequired:
+            if not await self.keeper.opens_within(KEYRING_PATIENCE):
+                raise
+            return await self.roles.get(role, min_left=min_left)
 
     async def whoami(self, wanted: Wanted) -> Json:
         """Whose credentials the role gives that is wanted, by AWS's own word. Raises like ``hand_out``."""
         fields = wanted.fields
         credentials = (await self.hand_out(wanted)).credentials
         role, profile = self.choices.role(fields)
-        region = self.choices.region(fields) or role.session.region
+        region = self.choices.region(fields) or (role.region if isinstance(role, ChainedRole) else role.session.region)
         try:
             identity = await self._network.run(
                 GET_DEADLINE, lambda: self._api.get_caller_identity(region, credentials), lane="sts"
@@ -287,6 +334,48 @@ class Agent:
             "sso_session": role.session.name,
             "profile": profile,
         }
+
+    async def console(self, wanted: Wanted) -> Json:
+        """A way into the AWS console with the role that is wanted: ``url``, with whatever a person is told of it.
+
+        Whoever has the URL is signed in. Raises like ``hand_out``, and UsageError for a page that is none of this
+        console's.
+        """
+        fields, passage = wanted.fields, Passage(wanted)
+        with self.gate.noting_refusals(passage):
+            role, profile = self.choices.role(fields)
+            passage.leads_to(role, profile)
+            place = await self._landing(role, fields)
+        credentials = (await self.hand_out(wanted)).credentials
+        try:
+            found = await self._network.run(
+                GET_DEADLINE, lambda: federation.sign_in(self._api, role, credentials, place), lane="signin"
+            )
+        except DeadlineExceeded as error:
+            raise Unavailable(f"AWS Sign-In gave {error}") from None
+        return {
+            "url": found.url,
+            "expires_at": timestamp(found.expires_at),
+            "account_id": role.account_id,
+            "role_name": role.role_name,
+            "region": place.region,
+            "profile": profile,
+        }
+
+    async def _landing(self, role: AnyRole, fields: Fields) -> federation.Landing:
+        region, service, destination = self.choices.region(fields), fields.get("service"), fields.get("destination")
+        transport = self._api.transport
+        try:
+            return await self._disk.run(
+                GET_DEADLINE,
+                lambda: federation.landing(transport, role, region, service=service, destination=destination),
+            )
+        except ConfigError as error:
+            if "region" in fields:
+                raise UsageError(f"--region: {error.message}", hint=error.hint) from None
+            raise
+        except DeadlineExceeded as error:
+            raise Unavailable(f"botocore's data gave {error}") from None
 
     async def before_login(self) -> None:
         """Has the keyring asked, which may prompt the person who is there: perhaps a login turns out to be needless."""
@@ -328,6 +417,8 @@ class Agent:
         ended: list[str] = []
         try:
             dropped, still_valid = await self._forget(sessions)
+            await self.openings.end(selected.cache_key if selected else None)
+            await self.leases.settled()
             if selected is None:
                 work = partial(sweep.everything, dropped)
             else:
@@ -359,6 +450,21 @@ class Agent:
             "unwritable": [str(path) for path in written if not os.access(_nearest(path), os.W_OK)],
         }
 
+    def about_to_sleep(self) -> None:
+        """The machine is: with ``[lock] at_suspend`` nothing is handed out afterwards."""
+        self._behind(self.lock.suspended())
+
+    def screen_changed(self) -> None:
+        """A screen may have been unlocked: what was kept for whoever sits there may be shown."""
+        self.notices.screen_changed()
+        self.confirmations.screen_changed()
+
+    async def confirm(self, fields: Fields) -> Json:
+        """The questions that wait for the person; with ``id`` and ``verdict`` an answer to one. Raises UsageError."""
+        if "id" not in fields:
+            return {"questions": self.confirmations.standing()}
+        return {"answered": self.confirmations.answer(fields["id"], fields.get("verdict", ""))}
+
     async def reload(self, _: Fields) -> Json:
         """Reads ``config.toml`` anew; what has changed, or why nothing has: see ``SettingsInForce.reload``."""
         return await self.settings.reload()
@@ -367,10 +473,11 @@ class Agent:
         """The contract's status document, and ``chosen``: the state of the session chosen by an option, or None."""
         configuration, mistakes = self.configurations.and_mistakes(fields)
         found = status.document(
-            daemon=self._about(),
+            daemon=self.about(),
             sso_sessions=status.sessions(configuration, self.tokens.describe),
-            role_credentials=self._describe_roles(configuration),
+            role_credentials=self._describe_roles(configuration, fields),
             logins=[_describe_login(login) for login in self.logins.under_way()],
+            leases=map(leases.brief, self.leases.all()),
         )
         chosen = None
         if self.choices.is_session_chosen(fields):
@@ -385,9 +492,13 @@ class Agent:
         """Ends everything under way, within some 4 s: what must reach the disk may."""
         await self.logins.stop()
         await asyncio.gather(
-            self._end_logouts(), self.roles.stop(), self.tokens.stop(), self.revocations.stop(), self.notices.stop()
+            self._end_logouts(),
+            *(part.stop() for part in (self.roles, self.tokens, self.revocations, self.notices, self.confirmations)),
         )
         await self.vault.stop()
+        await self.leases.stop()
+        await self.openings.stop()
+        await self.audit.stop()
 
     async def _end_logouts(self) -> None:
         if ending := self._logouts | self._behind_backs:
@@ -415,7 +526,7 @@ class Agent:
         Returns the tokens dropped, and the role credentials that were handed out and live on.
         """
         dropped: dict[SsoSession, Token] = {}
-        handed_out: list[tuple[Role, RoleCredentials]] = []
+        handed_out: list[tuple[AnyRole, RoleCredentials]] = []
         for session in sessions:
             self.logins.abandon(session)
             token = self.tokens.close(session)
@@ -441,7 +552,8 @@ class Agent:
         self._behind_backs.add(task)
         task.add_done_callback(self._behind_backs.discard)
 
-    def _about(self) -> Json:
+    def about(self) -> Json:
+        """The daemon itself, for ``status``."""
         skew = self._api.server_time.skew
         return {
             "running": True,
@@ -453,15 +565,17 @@ class Agent:
             "vault_error": self.vault.trouble,
             "clock_skew": None if skew is None else round(skew.total_seconds()),
             "settings_error": self.settings.error,
+            "locked": self.lock.is_locked,
         }
 
-    def _describe_roles(self, configuration: Configuration) -> list[Json]:
-        profiles: dict[Role, list[str]] = {}
+    def _describe_roles(self, configuration: Configuration, fields: Fields) -> list[Json]:
+        profiles: dict[AnyRole, list[str]] = {}
         for name, role in configuration.roles().items():
-            profiles.setdefault(role, []).append(name)
+            with contextlib.suppress(CredhelperError):  # the rules name roles by files that cannot be read
+                profiles.setdefault(self.policy.limited(role, fields, name), []).append(name)
         return [
             {
-                "source": "sso",
+                "source": "chained" if isinstance(role, ChainedRole) else "sso",
                 "sso_session": role.session.name,
                 "account_id": role.account_id,
                 "role_name": role.role_name,
@@ -488,7 +602,7 @@ def _installation() -> Json:
     return {"package": str(Path(__file__).parent.parent), "exists": Path(__file__).exists()}
 
 
-def _still_valid(role: Role, credentials: RoleCredentials) -> Json:
+def _still_valid(role: AnyRole, credentials: RoleCredentials) -> Json:
     return {
         "account_id": role.account_id,
         "role_name": role.role_name,

@@ -17,12 +17,20 @@ COMMANDS = {
     "login": "login",
     "logout": "logout",
     "get": "get",
+    "export": "export",
+    "exec": "exec_command",
+    "console": "console",
     "status": "status",
     "whoami": "whoami",
     "configure": "configure",
     "daemon": "daemon_commands",
     "service": "service_commands",
     "doctor": "doctor",
+    "lock": "lock",
+    "unlock": "unlock",
+    "confirm": "confirm",
+    "audit": "audit",
+    "lease": "lease",
     "sandbox": "sandbox_commands",
     "demo": "demo_command",
     "sso": "sso",
@@ -91,6 +99,14 @@ def parser(words: Sequence[str] = ()) -> Parser:
     root.add_argument("--version", action="version", version=f"credhelper {__version__}")
     options.add_profile(root)
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for command in [name for name in COMMANDS if name in words] or COMMANDS:
+    ours = _without_program(words)
+    for command in [name for name in COMMANDS if name in ours] or COMMANDS:
         importlib.import_module(f"credhelper.cli.{COMMANDS[command]}").add(commands)
     return root
+
+
+def _without_program(words: Sequence[str]) -> Sequence[str]:
+    """The words without those of a program that ``exec`` is to run, which may be named like commands of ours."""
+    if words[:1] == ["exec"]:
+        return words[:1]
+    return words[: words.index("--")] if "--" in words else words

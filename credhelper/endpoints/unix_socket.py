@@ -16,18 +16,21 @@ from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from credhelper import __version__, client
 from credhelper.agent.agent import Agent, render
 from credhelper.agent.gate import Wanted
+from credhelper.agent.grants import grant
 from credhelper.agent.health import Trouble
-from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable
+from credhelper.agent.role_credentials import Entry
+from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable, UsageError
 from credhelper.domain.model import Door, Flow
 from credhelper.domain.text import safe
 from credhelper.endpoints.metrics import Metrics
-from credhelper.local import peers
+from credhelper.local import peers, process_ends
 from credhelper.local.peers import NOBODY, Caller
+from credhelper.local.process_ends import Process
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,28 @@ REQUEST_FIELDS = frozenset(
 Fields = dict[str, str]
 
 
+class SocketDoor(Protocol):
+    """What a connection wants to know of the socket it came to."""
+
+    agent: Agent
+    connections: "set[Connection]"
+    one_has_left: asyncio.Event
+    operations: "dict[str, Callable[[Connection, Fields], Awaitable[None]]]"
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether a service manager holds the socket."""
+
+    def admits(self, uid: int) -> bool:
+        """Whether this user is let in."""
+
+    def refused(self, uid: int) -> None:
+        """Told of one that was not."""
+
+    def answer_at_once(self, connection: "Connection", fields: Fields) -> dict[str, str] | None:
+        """The answer to a request that takes no waiting; None when it has to be handled by a task."""
+
+
 class UnixSocket:
     """Serves an agent's verbs on a listening socket that somebody else has bound."""
 
@@ -73,10 +98,18 @@ class UnixSocket:
         self.operations: dict[str, Callable[[Connection, Fields], Awaitable[None]]] = {
             "get": self._get,
             "login": self._login,
+            "mfa": self._document(agent.mfa_codes.use),
             "logout": self._document(agent.logout),
             "whoami": self._whoami,
-            "check": self._document(agent.check),
+            "console": self._console,
+            "lock": self._document(lambda _: agent.lock.lock()),
+            "unlock": self._document(lambda _: agent.lock.unlock()),
+            "confirm": self._document(agent.confirm),
+            "grant": self._grant,
+            "revoke": self._revoke,
+            "check": self._check,
             "reload": self._document(agent.reload),
+            "audit": self._document(lambda _: agent.audit.flush()),
             "status": self._status,
             "metrics": self._tell_metrics,
             "health": self._document(lambda _: agent.health.document()),
@@ -120,6 +153,10 @@ class UnixSocket:
                     self.one_has_left.clear()
                     await self.one_has_left.wait()
 
+    def admits(self, uid: int) -> bool:
+        """The daemon's own user, and nobody else."""
+        return uid == os.getuid()
+
     def refused(self, uid: int) -> None:
         """Counts a caller that is another user; the log hears of them once a minute, however often they knock."""
         self._refused += 1
@@ -135,19 +172,38 @@ class UnixSocket:
             return None
         try:
             entry = self.agent.hand_out_at_once(_wanted(connection, fields))
+            return None if entry is None else success(self._document_for(entry, fields))
         except CredhelperError as error:
             return failure(error)
         except Exception:
             log.exception("a fault while answering %s", safe(fields["op"]))
             return _fault()
-        return None if entry is None else success(entry.document)
 
     async def _get(self, connection: "Connection", fields: Fields) -> None:
-        connection.answer(success((await self.agent.hand_out(_wanted(connection, fields))).document))
+        entry = await self.agent.hand_out(_wanted(connection, fields))
+        connection.answer(success(self._document_for(entry, fields)))
+
+    def _document_for(self, entry: Entry, fields: Fields) -> str:
+        """What ``credential_process`` prints; ``exec`` puts the profile's region into the environment too."""
+        if fields.get("door") != Door.EXEC:
+            return entry.document
+        return render(json.loads(entry.document) | {"Region": self.agent.choices.region(fields)})
 
     async def _whoami(self, connection: "Connection", fields: Fields) -> None:
         wanted = replace(_wanted(connection, fields), door=Door.WHOAMI)
         connection.answer({"status": "0", "out": render(await self.agent.whoami(wanted)), "err": ""})
+
+    async def _grant(self, connection: "Connection", fields: Fields) -> None:
+        answer = await grant(self.agent, _wanted(connection, fields), connection.peer, _ttl(fields))
+        connection.answer({"status": "0", "out": render(answer), "err": ""})
+
+    async def _revoke(self, connection: "Connection", fields: Fields) -> None:
+        revoked = await self.agent.openings.close(fields.get("id", ""))
+        connection.answer({"status": "0", "out": render({"revoked": revoked}), "err": ""})
+
+    async def _console(self, connection: "Connection", fields: Fields) -> None:
+        wanted = replace(_wanted(connection, fields), door=Door.CONSOLE)
+        connection.answer({"status": "0", "out": render(await self.agent.console(wanted)), "err": ""})
 
     async def _login(self, connection: "Connection", fields: Fields) -> None:
         crippled = _why_crippled()
@@ -172,6 +228,11 @@ class UnixSocket:
 
         return handle
 
+    async def _check(self, connection: "Connection", fields: Fields) -> None:
+        sees_programs = connection.caller.program is not None
+        found = await self.agent.check(fields) | {"sees_programs": sees_programs}
+        connection.answer({"status": "0", "out": render(found), "err": ""})
+
     async def _status(self, connection: "Connection", fields: Fields) -> None:
         connection.answer({"status": "0", "out": render(self.agent.status(fields)), "err": ""})
 
@@ -190,7 +251,7 @@ class UnixSocket:
 class Connection(asyncio.Protocol):
     """One caller: a request in, an answer out."""
 
-    def __init__(self, door: UnixSocket) -> None:
+    def __init__(self, door: SocketDoor) -> None:
         self._door = door
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -199,21 +260,25 @@ class Connection(asyncio.Protocol):
         """What is being answered; nothing before and after."""
         self._asked_at = 0.0
         self._caller = NOBODY
+        self._first_look: peers.Look | None = None
+        """Who connected, where that matters."""
         self.task: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Lets in the daemon's own user and nobody else."""
+        """Lets in whom the door admits, by the kernel's word, and nobody else."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # a stream transport, by construction
         self._transport = transport
         try:
             uid = client.peer_uid(transport.get_extra_info("socket"))
         except OSError:
             uid = -1
-        if uid != os.getuid():
+        if not self._door.admits(uid):
             self._door.refused(uid)
             transport.abort()
             return
         self._door.connections.add(self)
+        if self._door.agent.policy.looks_at_programs:
+            self._first_look = peers.look(transport.get_extra_info("socket"))
         self._within(FIRST_BYTE)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -241,9 +306,24 @@ class Connection(asyncio.Protocol):
             self._handle(bytes(self._received[4:]))
 
     @property
+    def door(self) -> SocketDoor:
+        """Where it came to."""
+        return self._door
+
+    def break_off(self) -> None:
+        """Ends it, answered or not."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
     def caller(self) -> Caller:
         """The program that asks, as it was when its request was complete."""
         return self._caller
+
+    @property
+    def peer(self) -> Process | None:
+        """The process at the other end, if it is still there and can be seen."""
+        return process_ends.peer(self._transport.get_extra_info("socket")) if self._transport else None
 
     def send(self, fields: dict[str, str]) -> None:
         """One frame to the caller."""
@@ -282,15 +362,26 @@ class Connection(asyncio.Protocol):
             self._drop("senseless", "a request that makes no sense")
             return
         self._op = fields["op"]
-        self._caller = peers.identify(self._transport.get_extra_info("socket")) if self._transport else NOBODY
+        self._caller = self._who_asks()
         at_once = self._door.answer_at_once(self, fields)
         if at_once is not None:
             self.answer(at_once)
         else:
             self.task = asyncio.ensure_future(self._run(operation, fields))
 
+    def _who_asks(self) -> Caller:
+        """What asks now; and where that matters, whether it is what has connected."""
+        if self._transport is None:
+            return NOBODY
+        found = peers.look(self._transport.get_extra_info("socket"))
+        has_changed = self._first_look is None or self._first_look.process != found.process
+        if has_changed and self._door.agent.policy.looks_at_programs:
+            return replace(found.caller, has_changed=True)
+        return found.caller
+
     async def _run(self, operation: Callable[["Connection", Fields], Awaitable[None]], fields: Fields) -> None:
         try:
+            self._door.agent.lock.check_operation(fields["op"])
             await operation(self, fields)
         except CredhelperError as error:
             self.answer(failure(error))
@@ -322,14 +413,27 @@ def _check_wanted(fields: Fields) -> None:
         raise ValueError("no door, or no time")
 
 
-def _wanted(connection: Connection, fields: Fields) -> Wanted:
+def least_left(fields: Fields) -> timedelta | None:
+    """How long the credentials must be good for that a request asks for, where it says so."""
     seconds = fields.get("min_ttl")
+    return None if seconds is None else timedelta(seconds=min(int(seconds), LONGEST_MIN_TTL))
+
+
+def _wanted(connection: Connection, fields: Fields) -> Wanted:
     return Wanted(
         fields,
         connection.caller,
         Door(fields.get("door", Door.GET)),
-        min_left=None if seconds is None else timedelta(seconds=min(int(seconds), LONGEST_MIN_TTL)),
+        min_left=least_left(fields),
     )
+
+
+def _ttl(fields: Fields) -> timedelta | None:
+    """Raises UsageError."""
+    seconds = fields.get("ttl", "0")
+    if not seconds.isdecimal():
+        raise UsageError(f"“{safe(seconds)}” is no number of seconds")
+    return timedelta(seconds=min(int(seconds), LONGEST_MIN_TTL)) or None
 
 
 def success(document: str) -> dict[str, str]:

@@ -37,6 +37,22 @@ def socket_path(env: Mapping[bytes, bytes]) -> Path:
     return path
 
 
+def lease_socket(directory: Path, lease_id: str) -> Path:
+    """The socket of a lease for which nobody has named a place."""
+    return directory / f"lease-{lease_id}.sock"
+
+
+def is_lease_socket(path: Path) -> bool:
+    """Whether that is what a socket is called: no daemon's own is."""
+    return path.name.startswith("lease-") and path.name.endswith(".sock")
+
+
+def scratch_directory(env: Mapping[bytes, bytes]) -> Path:
+    """Where copies lie that are there for as long as a program runs: in the runtime directory."""
+    usual = {name: value for name, value in env.items() if name != b"CREDHELPER_SOCKET"}
+    return Path(os.fsdecode(client.socket_path(usual, os.getuid()))).parent / "exec"
+
+
 def state_directory(env: Mapping[bytes, bytes]) -> Path:
     """Where locks lie (``$XDG_STATE_HOME/credhelper``)."""
     return Path(os.fsdecode(client.state_directory(dict(env))))
@@ -74,9 +90,16 @@ def audit_log(state: Path) -> Path:
     return state / f"audit-{_host()}.jsonl"
 
 
-def open_doors(state: Path) -> Path:
-    """Which grants and leases there are, for the next daemon; without their tokens."""
-    return state / f"doors-{_host()}.json"
+def open_doors(state: Path, socket: Path) -> Path:
+    """Which grants and leases the daemon at ``socket`` has opened, for the next one there; without their tokens."""
+    return state / f"doors-{_host()}-{_short_hash(str(socket))}.json"
+
+
+def all_open_doors(state: Path) -> list[Path]:
+    """Those of every daemon of this host. Raises OSError."""
+    mine = f"doors-{_host()}-"
+    names = os.listdir(state) if state.is_dir() else []
+    return sorted(state / name for name in names if name.startswith(mine) and name.endswith(".json"))
 
 
 def locked_marker(state: Path) -> Path:

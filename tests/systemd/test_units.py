@@ -298,7 +298,7 @@ def test_an_upgrade_is_noticed_by_the_first_request_and_systemd_starts_the_new_d
     activated.log_in()
     line = activated.process_line("dev")
     old = pid(activated)
-    speaks(activated, "2")
+    speaks(activated, "3")
     assert activated.run("get", "--profile", "dev").status == 0
     new = pid(activated)
     assert new not in {0, old}
@@ -314,7 +314,7 @@ def test_the_copy_of_the_client_that_is_older_than_the_daemon_finds_its_way(acti
     shutil.copytree(activated.home / ".local/share/credhelper", copy.parent, dirs_exist_ok=True)
     for path in copy.parent.iterdir():
         os.chown(path, activated.uid, activated.uid)
-    speaks(activated, "2")
+    speaks(activated, "3")
     assert activated.run("daemon", "restart").status == 0
     new = activated.daemon_pid()
     old_line[old_line.index("/home/tester/.local/share/credhelper/client.py")] = "/home/tester/old/client.py"
