@@ -85,7 +85,8 @@ def _follow(child: int) -> int:
             if status is not None:
                 return status
         elif number == signal.SIGCONT or not _has_had_it(child, number, sender):
-            os.kill(child, number)
+            with contextlib.suppress(PermissionError):  # it is another user's by now, as sudo is
+                os.kill(child, number)
 
 
 def _next_signal() -> tuple[int, int]:

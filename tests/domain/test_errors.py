@@ -22,6 +22,8 @@ INTERNAL = {
     "NoAnswer",
     "Unsealable",
     "Wrong",
+    "Unspeakable",
+    "Unwritten",
     # in the process that talks to the keyring, which says them in a line:
     "Absent",
     "Refused",
