@@ -133,6 +133,7 @@ class Agent:
         self.notices.apply(settings)
         self.settings.on_change.append(self.notices.apply)
         self.openings = Openings(places.open_doors(state_directory, socket or state_directory), clock, self._disk)
+        self.gate.checks.append(self.openings.refuse_closed)
         self.upkeep = Upkeep(
             (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit), clock
         )
@@ -208,7 +209,8 @@ class Agent:
     def begin(self, watcher: Watcher) -> None:
         """Takes up every session of the home's own configuration, and has the files watched from now on."""
         self._watcher = watcher
-        for path in (*self.configurations.own_files, *map(self.tokens.cache.token_path, self.tokens.sessions())):
+        tokens = map(self.tokens.cache.token_path, self.tokens.sessions())
+        for path in (*self.configurations.own_files, *tokens, self.lock.marker):
             watcher.add(path)
         self._take_up_sessions()
 
@@ -218,6 +220,8 @@ class Agent:
             if self.tokens.cache.token_path(session) in changed:
                 self.tokens.look_again(session)
         self.configurations.files_have_changed(changed)
+        if self.lock.marker in changed:
+            self._behind(self.lock.look_again())
         if changed & self.configurations.own_files:
             self._take_up_sessions()
         self._vouched_for = reliable
@@ -233,6 +237,8 @@ class Agent:
 
     def _token_has_changed(self, session: SsoSession) -> None:
         self.roles.drop_outlived(session)
+        if self.tokens.is_gone(session):  # logged out by another program, or by another daemon of this home
+            self._behind(self.openings.end(session.cache_key))
         self.keeper.keep_sign_in(session)
         self.upkeep.wake()
 
@@ -278,13 +284,31 @@ class Agent:
         passage = Passage(wanted)
         with self.gate.noting_refusals(passage):
             role, profile = self.choices.role(wanted.fields)
-            role = self.policy.limited(role, wanted.fields, profile)
-            self._admit(passage, role, profile)
-            before = self.roles.present(role)
-            entry = await self._present(role, wanted)
-            self.gate.admit(passage)  # a lock or a new rule may have come in the meantime
-        self.gate.passed(passage, entry.credentials.expires_at, is_hit=entry is before)
+            entry, is_hit = await self._admitted(passage, role, profile)
+        self.gate.passed(passage, entry.credentials.expires_at, is_hit=is_hit)
         return entry
+
+    def role_behind(self, wanted: Wanted) -> tuple[AnyRole, str | None]:
+        """The role that a door is opened to for what ``hand_out`` has just given, and its profile.
+
+        The files that chose it may have changed meanwhile: whoever comes through the door is not looked at any more,
+        so that this role is. Raises like ``hand_out``.
+        """
+        passage = Passage(wanted)
+        with self.gate.noting_refusals(passage):
+            role, profile = self.choices.role(wanted.fields)
+            passage.leads_to(role, profile)
+            self.gate.admit(passage)
+        return role, profile
+
+    async def _admitted(self, passage: Passage, role: AnyRole, profile: str | None) -> tuple[Entry, bool]:
+        """The role's credentials, not yet told as handed out, and whether they were in memory."""
+        role = self.policy.limited(role, passage.wanted.fields, profile)
+        self._admit(passage, role, profile)
+        before = self.roles.present(role)
+        entry = await self._present(role, passage.wanted)
+        self.gate.admit(passage)  # a lock or a new rule may have come in the meantime
+        return entry, entry is before
 
     def _admit(self, passage: Passage, role: AnyRole, profile: str | None) -> None:
         passage.leads_to(role, profile)
@@ -346,13 +370,13 @@ class Agent:
             role, profile = self.choices.role(fields)
             passage.leads_to(role, profile)
             place = await self._landing(role, fields)
-        credentials = (await self.hand_out(wanted)).credentials
-        try:
-            found = await self._network.run(
-                GET_DEADLINE, lambda: federation.sign_in(self._api, role, credentials, place), lane="signin"
-            )
-        except DeadlineExceeded as error:
-            raise Unavailable(f"AWS Sign-In gave {error}") from None
+            entry, is_hit = await self._admitted(passage, role, profile)
+            found = await self._sign_in(role, entry, place)
+            self.gate.admit(passage)
+            if not self.roles.is_of_present_login(role, entry):  # the console's session would outlive the logout
+                await self._admitted(passage, role, profile)  # which says so where nobody is logged in any more
+                raise Unavailable(f"the login to session {safe(role.session.label)} has changed; try again")
+        self.gate.passed(passage, entry.credentials.expires_at, is_hit=is_hit)
         return {
             "url": found.url,
             "expires_at": timestamp(found.expires_at),
@@ -361,6 +385,14 @@ class Agent:
             "region": place.region,
             "profile": profile,
         }
+
+    async def _sign_in(self, role: AnyRole, entry: Entry, place: federation.Landing) -> federation.ConsoleSession:
+        try:
+            return await self._network.run(
+                GET_DEADLINE, lambda: federation.sign_in(self._api, role, entry.credentials, place), lane="signin"
+            )
+        except DeadlineExceeded as error:
+            raise Unavailable(f"AWS Sign-In gave {error}") from None
 
     async def _landing(self, role: AnyRole, fields: Fields) -> federation.Landing:
         region, service, destination = self.choices.region(fields), fields.get("service"), fields.get("destination")

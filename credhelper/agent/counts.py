@@ -56,7 +56,7 @@ class Counts:
         """Requests on the Unix socket by (operation, outcome); "left" where the caller did not wait for it."""
         self.answers: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
         """How long they took by (operation, cache): "hit" from memory, "miss", "none" where no role was looked up."""
-        self.dropped: Counter[str] = _zeros("malformed", "other_user", "senseless", "slow")
+        self.dropped: Counter[str] = _zeros("crowded", "malformed", "other_user", "senseless", "slow")
         """Connections on the Unix socket that were broken off, by reason."""
         self.http: Counter[int] = Counter()
         """Answers of the metrics endpoint by HTTP status."""

@@ -35,6 +35,8 @@ class Wanted:
     """Seconds that the caller waits at most; None: as long as the contract gives to everybody."""
     bound_to: tuple[str, str, str] | None = None
     """Session key, account and role that it must lead to, where that was decided before."""
+    opening: str | None = None
+    """The id of what was opened before and it comes through."""
 
 
 @dataclass(slots=True)

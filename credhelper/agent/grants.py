@@ -31,7 +31,7 @@ async def grant(agent: "Agent", wanted: Wanted, owner: Process | None, ttl: time
     wanted = replace(wanted, door=Door.EXEC)
     if agent.hand_out_at_once(wanted) is None:
         await agent.hand_out(wanted)
-    role, profile = agent.choices.role(wanted.fields)
+    role, profile = agent.role_behind(wanted)
     token, now = new_token(), agent.openings.now()
     opening = Opening(
         id=new_id(),

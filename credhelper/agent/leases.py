@@ -215,7 +215,7 @@ class Leases:
             await self.on_listening(lease, own.listener)
 
     def _opening(self, lease_id: str, plan: "_Plan", token_hash: str | None, wanted: Wanted) -> Opening:
-        role, profile = self._agent.choices.role(wanted.fields)
+        role, profile = self._agent.role_behind(wanted)
         now = self._openings.now()
         return Opening(
             id=lease_id,

@@ -44,7 +44,7 @@ class Lock:
 
     def __init__(self, marker: Path, clock: Clock, disk: Workers) -> None:
         self.on_lock: Callable[[], None] = lambda: None
-        self._marker = marker
+        self.marker = marker
         self._clock = clock
         self._disk = disk
         self._at_suspend = False
@@ -90,7 +90,7 @@ class Lock:
         self._since = self._since or self._clock.now()
         self.on_lock()
         async with self._one_by_one:
-            await self._note(partial(private_files.write, self._marker, b"locked\n"), "only until this daemon ends")
+            await self._note(partial(private_files.write, self.marker, b"locked\n"), "only until this daemon ends")
         if changed:
             log.info("locked")
         return self.document() | {"changed": changed}
@@ -100,12 +100,29 @@ class Lock:
         times = self._times
         async with self._one_by_one:
             changed = self.is_locked
-            await self._note(partial(private_files.remove, self._marker), "still")
+            await self._note(partial(private_files.remove, self.marker), "still")
             if times == self._times:
                 self._since = None
         if changed:
             log.info("unlocked")
         return self.document() | {"changed": changed}
+
+    async def look_again(self) -> None:
+        """Its marker has changed: another daemon of this home may have locked. Whoever unlocks tells each of them.
+
+        Raises nothing.
+        """
+        async with self._one_by_one:
+            try:
+                since = await self._disk.run(DISK_DEADLINE, partial(_since, self.marker))
+            except DeadlineExceeded as error:
+                log.warning("%s cannot be looked at: %s", self.marker, error)
+                return
+            if since is None or self.is_locked:
+                return
+            self._since = since
+        self.on_lock()
+        log.info("locked by another daemon")
 
     async def suspended(self) -> None:
         """The machine is about to sleep, or has slept. Raises nothing."""
@@ -122,8 +139,8 @@ class Lock:
         except (OSError, DeadlineExceeded) as error:
             why = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise CredhelperError(
-                f"credhelper is locked {how_far}: {self._marker} cannot be changed: {why}",
-                hint=f"ls -ld {self._marker.parent}",
+                f"credhelper is locked {how_far}: {self.marker} cannot be changed: {why}",
+                hint=f"ls -ld {self.marker.parent}",
             ) from None
 
 

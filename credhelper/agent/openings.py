@@ -93,7 +93,9 @@ class Opening:
     def wanted(self, door: Door, *, patience: float | None = None) -> Wanted:
         """What whoever comes through it asks for, who waits for ``patience`` seconds; None: as long as usual."""
         bound_to = (self.session_key, self.account_id, self.role_name)
-        return Wanted(self.fields, self.caller, door, is_standing=True, bound_to=bound_to, patience=patience)
+        return Wanted(
+            self.fields, self.caller, door, is_standing=True, bound_to=bound_to, patience=patience, opening=self.id
+        )
 
 
 def new_id() -> str:
@@ -182,6 +184,15 @@ class Openings:
                 found = opening
         return None if found is None or self._is_over(found) else found
 
+    def refuse_closed(self, passage: Passage) -> None:
+        """A check of the gate: what was let in while it was open gets nothing once it is closed. Raises AccessRefused.
+
+        Not even where somebody has logged in again since the logout that closed it.
+        """
+        opening_id = passage.wanted.opening
+        if opening_id is not None and self.get(opening_id) is None:
+            raise AccessRefused("this has ended: it has expired or was revoked, or somebody has logged out")
+
     # -- verbs --------------------------------------------------------------------------------------------------------
 
     async def open(self, opening: Opening) -> None:
@@ -210,6 +221,12 @@ class Openings:
     async def end(self, session_key: str | None) -> None:
         """Closes those of one session, or with None every one: at a logout. Raises nothing."""
         await self._close([each.id for each in self._open.values() if session_key in {None, each.session_key}])
+
+    def cut_off(self, *, but: str | None = None) -> None:
+        """Closes those with tokens, which somebody may have been shown, but the one with this id; waits for nothing."""
+        self._close_now([each.id for each in self._open.values() if each.token_hash is not None and each.id != but])
+        if not self._saves.has("save"):  # what is being written goes on until all is
+            self._saves.start("save", self._save_behind)
 
     async def load(self) -> None:
         """Takes up those that the daemon before has left open. Raises nothing.

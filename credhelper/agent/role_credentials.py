@@ -163,6 +163,10 @@ class RoleCredentialsCache:
         """What is in memory for the role, in whatever state; hands nothing out."""
         return self._entries.get(role)
 
+    def is_of_present_login(self, role: AnyRole, entry: Entry) -> bool:
+        """Whether nobody has logged out, or in again, since these credentials were obtained."""
+        return not self._is_of_past_login(entry, role.session)
+
     def entries(self) -> list[tuple[AnyRole, Entry, str]]:
         """Every role with its entry and state (fresh, stale, expired)."""
         return [

@@ -184,6 +184,11 @@ class Tokens:
         """Whether this is what a session of its name means today."""
         return self._sessions.get(session.cache_key) == session
 
+    def is_gone(self, session: SsoSession) -> bool:
+        """Whether it is logged out as far as is known: there is no file, not even one that cannot be used."""
+        held = self._of(session)
+        return held.token is None and held.seen is None and held.torn_since is None
+
     def epoch(self, session: SsoSession) -> int:
         """A number that changes whenever role credentials obtained before must no longer be used."""
         return self._of(session).epoch

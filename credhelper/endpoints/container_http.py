@@ -6,6 +6,7 @@ fetched meanwhile is there for the next try.
 """
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -31,6 +32,7 @@ from credhelper.domain.errors import (
 )
 from credhelper.domain.model import Door
 from credhelper.domain.text import safe
+from credhelper.local import listeners
 from credhelper.local.loopback_http import Answer, Reception
 
 log = logging.getLogger(__name__)
@@ -106,7 +108,8 @@ class ContainerHttp:
         self._try_no_more()
         try:
             self._listen(self._openings.port or 0)
-        except OSError:
+        except OSError as error:
+            self._cut_off_where_another_listens(error, but=opening.id)
             self._listen_anywhere()
 
     def _closed(self, opening: Opening) -> None:
@@ -137,10 +140,21 @@ class ContainerHttp:
         try:
             self._listen(port)
         except OSError as error:
+            if self._cut_off_where_another_listens(error):
+                return
             self._trouble = Trouble("the credentials endpoint cannot be opened", f"port {port}: {_reason(error)}")
             log.warning("%s", self._trouble.whole)
             self._retry = asyncio.get_running_loop().call_later(self._pause, self._listen_as_before)
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
+
+    def _cut_off_where_another_listens(self, error: OSError, but: str | None = None) -> bool:
+        """Whether another user has our port: while no daemon ran, programs may have shown their tokens there."""
+        port = self._openings.port
+        if error.errno != errno.EADDRINUSE or port is None or not listeners.is_another_users(port):
+            return False
+        log.warning("another user listens at port %d of 127.0.0.1: what was opened there is closed for good", port)
+        self._openings.cut_off(but=but)
+        return True
 
     def _try_no_more(self) -> None:
         if self._retry is not None:

@@ -24,6 +24,9 @@ from credhelper.local import namespaces
 
 Json = dict[str, Any]
 
+MOST_CONNECTIONS = 256
+"""To one lease at a time: a container that wants too much keeps nobody else from the daemon."""
+
 TOLD = ("running", "pid", "version", "started_at", "locked")
 """What a lease's ``status`` tells of the daemon; the rest names files and what goes on elsewhere."""
 
@@ -107,12 +110,18 @@ class LeaseSocket:
         return self._door.is_managed
 
     def admits(self, uid: int) -> bool:
-        """The daemon's own user, and those whom the lease names and the kernel can tell from everybody else."""
-        return uid in self._uids
+        """The daemon's own user, and those whom the lease names and the kernel can tell from everybody else.
+
+        Not all at once.
+        """
+        return uid in self._uids and sum(each.door is self for each in self.connections) < MOST_CONNECTIONS
 
     def refused(self, uid: int) -> None:
         """Counted with the others."""
-        self._door.refused(uid)
+        if uid in self._uids:
+            self.agent.counts.dropped["crowded"] += 1
+        else:
+            self._door.refused(uid)
 
     def answer_at_once(self, connection: Connection, fields: Fields) -> dict[str, str] | None:
         """Credentials that are in memory."""

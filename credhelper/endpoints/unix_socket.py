@@ -41,6 +41,7 @@ ANSWER_TAKEN = 2.0  # seconds
 LAST_ANSWERS = 1.0  # seconds for those that are connected when the daemon ends
 REFUSALS_REPORTED_EVERY = 60.0  # seconds
 LONGEST_MIN_TTL = 7 * 86_400  # seconds; no credentials last as long, and no clock fails to count it
+LONGEST_NUMBER = 20  # digits; int() refuses some thousands
 
 TYPED = frozenset({Door.GET, Door.EXPORT, Door.EXEC})
 """The doors that a request for credentials may say it comes through: they differ in what a program makes of them."""
@@ -409,8 +410,12 @@ class Connection(asyncio.Protocol):
 
 def _check_wanted(fields: Fields) -> None:
     """Raises ValueError where a request for credentials says what none can say."""
-    if Door(fields.get("door", Door.GET)) not in TYPED or not fields.get("min_ttl", "0").isdecimal():
+    if Door(fields.get("door", Door.GET)) not in TYPED or not _is_number(fields.get("min_ttl", "0")):
         raise ValueError("no door, or no time")
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= LONGEST_NUMBER
 
 
 def least_left(fields: Fields) -> timedelta | None:
@@ -431,7 +436,7 @@ def _wanted(connection: Connection, fields: Fields) -> Wanted:
 def _ttl(fields: Fields) -> timedelta | None:
     """Raises UsageError."""
     seconds = fields.get("ttl", "0")
-    if not seconds.isdecimal():
+    if not _is_number(seconds):
         raise UsageError(f"“{safe(seconds)}” is no number of seconds")
     return timedelta(seconds=min(int(seconds), LONGEST_MIN_TTL)) or None
 

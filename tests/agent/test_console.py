@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from credhelper.agent.gate import Outcome, Wanted
-from credhelper.domain.errors import ConfigError, CredhelperError, LoginRequired, Unavailable, UsageError
+from credhelper.domain.errors import ConfigError, CredhelperError, Locked, LoginRequired, Unavailable, UsageError
 from credhelper.domain.model import Door
 from credhelper.sandbox.faults import Fault
 from tests.agent.world import World, failing
@@ -122,7 +122,31 @@ async def test_each_request_is_told_once(world: World, outcomes: list[Outcome]) 
     await failing(world.agent.console(wanted(world)), Unavailable)
     found = [(outcome.passage.wanted.door, outcome.outcome, outcome.is_hit) for outcome in outcomes]
     door = Door.CONSOLE
-    assert found == [(door, "login_required", False), (door, "ok", False), (door, "ok", True)]
+    assert found == [(door, "login_required", False), (door, "ok", False), (door, "unavailable", False)]
+
+
+async def test_a_lock_while_the_browser_is_signed_in_holds(world: World, outcomes: list[Outcome]) -> None:
+    world.log_in()
+    world.sandbox.hold("GetSigninToken")
+    asking = asyncio.ensure_future(world.agent.console(wanted(world)))
+    await world.held("GetSigninToken")
+    await world.agent.lock.lock()
+    world.sandbox.release()
+    await failing(asking, Locked)
+    assert [outcome.outcome for outcome in outcomes] == ["locked"]
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+async def test_nobody_is_signed_in_who_has_logged_out_meanwhile(world: World, comes_back: bool) -> None:
+    world.log_in()
+    world.sandbox.hold("GetSigninToken")
+    asking = asyncio.ensure_future(world.agent.console(wanted(world)))
+    await world.held("GetSigninToken")
+    await world.agent.logout(world.everything())
+    if comes_back:
+        world.log_in()
+    world.sandbox.release()
+    await failing(asking, Unavailable if comes_back else LoginRequired)
 
 
 async def test_no_credentials_are_in_the_address(world: World) -> None:

@@ -1,11 +1,13 @@
 """Leases: who gets one, what they lead to, and what ends them."""
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
 import socket
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from credhelper import client
 from credhelper.agent.agent import Agent
 from credhelper.agent.gate import Outcome, Passage, Wanted
 from credhelper.agent.openings import Opening
@@ -26,9 +29,12 @@ from credhelper.domain.errors import (
     UsageError,
 )
 from credhelper.domain.model import Door
+from credhelper.endpoints import lease_socket, unix_socket
+from credhelper.endpoints.lease_socket import LeaseSockets
+from credhelper.endpoints.unix_socket import UnixSocket
 from credhelper.local import namespaces
 from credhelper.sandbox.server import Sandbox
-from tests.agent.world import World, failing
+from tests.agent.world import World, failing, until
 
 Json = dict[str, Any]
 
@@ -190,6 +196,44 @@ async def test_there_is_a_limit(world: World, agent: Agent, monkeypatch: pytest.
     await create(world)
     assert "2 leases already" in await failing(create(world), CredhelperError)
     assert len(agent.leases.all()) == 2
+
+
+async def test_one_that_is_crowded_turns_away_who_comes_and_no_other_does(
+    world: World, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_socket, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(unix_socket, "FIRST_BYTE", 60.0)
+    door = UnixSocket(agent, lambda: None)
+    sockets = LeaseSockets(agent, door)
+    crowded, other = (await create(world))["socket"], (await create(world))["socket"]
+    waiting = [await asyncio.open_unix_connection(crowded) for _ in range(2)]
+    await until(lambda: len(door.connections) == 2)
+    assert await answer(crowded) == b""
+    assert b"AccountId" in await answer(other)
+    assert agent.counts.dropped == Counter(crowded=1)
+    for _, writer in waiting:
+        await close(writer)
+    await until(lambda: not door.connections)
+    assert b"AccountId" in await answer(crowded)
+    sockets.stop()
+
+
+async def answer(path: str) -> bytes:
+    """What comes back to a ``get``."""
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(client.frame({b"v": client.PROTOCOL, b"op": b"get", b"HOME": b"/", b"cwd": b"/"}))
+    try:
+        return await reader.read()
+    except ConnectionError:
+        return b""
+    finally:
+        await close(writer)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_caller_that_leaves_in_the_middle_leaves_no_lease(

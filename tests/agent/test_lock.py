@@ -82,6 +82,26 @@ async def test_what_is_said_last_holds(world: World) -> None:
     assert marker(world).exists()
 
 
+async def test_a_lock_is_heard_by_every_daemon_of_the_home_and_an_unlock_only_by_the_one_that_is_asked(
+    world: World,
+) -> None:
+    other = world.new_agent()
+
+    async def hear() -> None:
+        other.files_have_changed(frozenset({marker(world)}), frozenset())
+        await world.settled()
+
+    await world.agent.lock.lock()
+    await hear()
+    assert other.lock.document()["locked"]
+    await world.agent.lock.unlock()
+    await hear()
+    assert other.lock.document()["locked"]
+    assert (await other.lock.unlock())["changed"]
+    assert not other.lock.document()["locked"]
+    await other.stop()
+
+
 async def test_a_lock_that_cannot_be_written_down_holds_for_this_daemon(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

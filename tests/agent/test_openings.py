@@ -1,5 +1,6 @@
 """What is opened for somebody to come through later: leads to one role, ends when it should, outlives a restart."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,12 +14,12 @@ import pytest
 
 from credhelper.agent.agent import Agent
 from credhelper.agent.openings import LOOK_AT_OWNERS, MOST, Kind, Opening, Openings, hash_of, new_id, new_token
-from credhelper.domain.errors import AccessRefused, CredhelperError
+from credhelper.domain.errors import AccessRefused, CredhelperError, LoginRequired
 from credhelper.domain.model import Door
 from credhelper.local import places, private_files
 from credhelper.local.peers import Caller
 from credhelper.local.process_ends import Process, started_at, this_process
-from tests.agent.world import ACCOUNT, World, until
+from tests.agent.world import ACCOUNT, World, failing, until
 
 SECONDS = 60
 
@@ -217,6 +218,59 @@ async def test_a_logout_ends_those_of_its_session(world: World, chosen: dict[str
     assert [each.profile for each in world.agent.openings.all()] == left
     agent = await restarted(world)
     assert [each.profile for each in agent.openings.all()] == left, "for good"
+
+
+async def test_a_logout_elsewhere_ends_them_too(world: World) -> None:
+    world.log_in()
+    await world.get()
+    await world.agent.openings.open(opening(world))
+    path = world.token_path()
+    path.unlink()
+    world.agent.files_have_changed(frozenset({path}), frozenset())
+    await world.settled()
+    world.log_in()
+    assert world.agent.openings.all() == []
+    assert (await restarted(world)).openings.all() == []
+
+
+async def test_a_token_file_that_cannot_be_read_is_no_logout(world: World) -> None:
+    world.log_in()
+    await world.get()
+    opened = opening(world)
+    await world.agent.openings.open(opened)
+    path = world.token_path()
+    path.unlink()
+    path.symlink_to(world.config)
+    world.agent.files_have_changed(frozenset({path}), frozenset())
+    world.clock.advance(minutes=1)
+    await failing(world.get(), LoginRequired)
+    await world.settled()
+    assert world.agent.openings.all() == [opened]
+
+
+async def test_what_is_closed_while_its_answer_is_fetched_gets_none(world: World) -> None:
+    world.log_in()
+    opened = opening(world)
+    await world.agent.openings.open(opened)
+    world.sandbox.hold("GetRoleCredentials")
+    asking = asyncio.ensure_future(world.agent.hand_out(opened.wanted(Door.CONTAINER)))
+    await world.held("GetRoleCredentials")
+    await world.agent.openings.close(opened.id)
+    world.sandbox.release()
+    await failing(asking, AccessRefused)
+
+
+async def test_a_later_login_does_not_answer_whoever_was_logged_out(world: World) -> None:
+    world.log_in()
+    opened = opening(world)
+    await world.agent.openings.open(opened)
+    world.sandbox.hold("GetRoleCredentials")
+    asking = asyncio.ensure_future(world.agent.hand_out(opened.wanted(Door.CONTAINER)))
+    await world.held("GetRoleCredentials")
+    await world.agent.logout(world.everything())
+    world.log_in()
+    world.sandbox.release()
+    await failing(asking, AccessRefused)
 
 
 # -- a restart --------------------------------------------------------------------------------------------------------

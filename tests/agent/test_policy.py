@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 
 from credhelper.agent.configurations import Configurations
 from credhelper.agent.gate import Passage, Wanted
+from credhelper.agent.grants import grant
 from credhelper.agent.policy import Policy
 from credhelper.domain.errors import ConfigError, ConfirmationPending, CredhelperError, Locked, PolicyRefused
 from credhelper.domain.model import AnyRole, ChainedRole, Door
 from credhelper.local.peers import NOBODY, Caller
 from credhelper.local.policy_table import Rule
+from credhelper.local.process_ends import this_process
 from credhelper.local.settings import Settings
 from tests.agent.world import ACCOUNT, CONFIG, World, failing
 
@@ -233,6 +235,23 @@ async def test_a_rule_that_comes_while_credentials_are_fetched_holds_for_them(lo
     obey(logged_in, Rule("no", ("dev",), deny=True))
     logged_in.sandbox.release()
     assert await asking == "policy"
+
+
+@pytest.mark.parametrize("door", [Door.EXEC, Door.LEASE])
+async def test_no_door_is_opened_to_a_role_that_its_profile_has_become_meanwhile(
+    logged_in: World, door: Door, tmp_path: Path
+) -> None:
+    obey(logged_in, Rule("only", ("*/*/ReadOnly",), allow_exe=(TERRAFORM.exe or "",)))
+    agent, wanted = logged_in.agent, Wanted(logged_in.fields(), CURL, door)
+    agent.introduce(str(tmp_path / "s"))
+    logged_in.sandbox.hold("GetRoleCredentials")
+    opening = grant(agent, wanted, this_process(), None) if door is Door.EXEC else agent.leases.create(wanted)
+    asking = asyncio.ensure_future(opening)
+    await logged_in.held("GetRoleCredentials")
+    logged_in.write_config(logged_in.config.read_text().replace("Developer", "ReadOnly"))
+    logged_in.sandbox.release()
+    assert "“only”" in await failing(asking, PolicyRefused)
+    assert agent.openings.all() == []
 
 
 # -- chained roles and max_ttl ----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from credhelper.agent.gate import Outcome, Passage
 from credhelper.domain.errors import AccessRefused, ConfirmationPending, CredhelperError, PolicyRefused
 from credhelper.endpoints import container_http
 from credhelper.endpoints.container_http import MOST_CONNECTIONS, ContainerHttp
-from credhelper.local import loopback_http
+from credhelper.local import listeners, loopback_http
 from credhelper.sandbox.faults import Fault
 from tests.agent.world import until
 from tests.endpoints.conftest import placed
@@ -129,6 +130,26 @@ async def test_who_comes_new_need_not_wait_for_a_port_that_is_taken(
     assert f"port {port} of 127.0.0.1 is taken" in caplog.text
 
 
+@pytest.mark.parametrize("comes_new", [False, True])
+async def test_tokens_that_another_user_may_have_been_shown_open_nothing_any_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch, comes_new: bool
+) -> None:
+    monkeypatch.setattr(container_http, "FIRST_PAUSE", 0.01)
+    granted = await place.grant()
+    port = place.port
+    await place.http.stop()
+    with socket.create_server(("127.0.0.1", port)):
+        await restarted(place)
+        monkeypatch.setattr(listeners, "is_another_users", lambda found: found == port)
+        if comes_new:
+            new = await place.grant()
+            assert (await place.ask(new)).status == 200
+        await until(lambda: place.world.agent.openings.by_token(granted["token"].encode()) is None)
+    assert len(place.world.agent.openings.all()) == comes_new
+    await restarted(place)
+    assert len(place.world.agent.openings.all()) == comes_new
+
+
 async def test_where_no_port_can_be_had_nothing_is_granted(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def none_left(*_: object, **__: object) -> socket.socket:
         raise OSError(24, "Too many open files")
@@ -186,8 +207,8 @@ async def test_credentials_renew_themselves(place: Place) -> None:
 
 
 async def test_without_a_login_it_says_what_to_do(place: Place) -> None:
-    granted = await place.grant()
-    place.world.token_path().unlink()
+    granted, world = await place.grant(), place.world
+    world.save(replace(world.token(), expires_at=world.clock.now(), refresh_token=None))
     reply = await place.ask(granted)
     assert reply.status == 403
     assert reply.json()["code"] == "login_required"

@@ -140,6 +140,8 @@ def test_what_is_no_request_is_dropped_without_a_word(machine: Machine) -> None:
         "an operation's own name in Python": request(machine, "__class__"),
         "an unknown field": request(machine, "get", profile="dev", endpoint_url="http://127.0.0.1:9"),
         "somebody else's variable": request(machine, "get", profile="dev", AWS_ENDPOINT_URL="http://127.0.0.1:9"),
+        "a time that is none": request(machine, "get", profile="dev", min_ttl="soon"),
+        "a time longer than any": request(machine, "get", profile="dev", min_ttl="9" * 5000),
         "a login without a flow": request(machine, "login", profile="dev"),
         "a login with a flow that is none": request(machine, "login", profile="dev", flow="password"),
     }
