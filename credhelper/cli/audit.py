@@ -16,7 +16,15 @@ from credhelper.domain.text import safe
 Json = dict[str, Any]
 
 TITLES = ("TIME", "DOOR", "PROGRAM", "PID", "PROFILE", "ROLE", "OUTCOME")
-SPOKEN = {"login_required": "login required", "role_not_assigned": "not assigned", "policy": "refused by policy"}
+SPOKEN = {
+    "config": "configuration error",
+    "fault": "fault in credhelper",
+    "login_required": "login required",
+    "policy": "refused by policy",
+    "role_not_assigned": "not assigned",
+    "upstream": "AWS failed",
+    "usage": "wrong usage",
+}
 
 
 def add(commands: options.Commands) -> None:

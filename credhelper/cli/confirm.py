@@ -51,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
         for question in questions:
             speech.result(f"{_worded(question)} Asked {speech.moment(question['asked_at'])}.")
         return 0
-    answers = [_is_allowed(question) for question in questions]
+    answers = [_answer(question) for question in questions]
     return 0 if all(answers) else PolicyRefused.status
 
 
 def ask_if_needed(error: Failed) -> bool:
-    """Whether ``error`` was an open question, and the person has just said yes: try again then.
+    """Whether ``error`` was an open question, and the person has just answered: try again then, or hear of their no.
 
     False for any other error and where nobody can be asked.
     """
@@ -64,8 +64,8 @@ def ask_if_needed(error: Failed) -> bool:
         return False
     questions = _standing()
     ours = [question for question in questions if question["pid"] in {os.getpid(), os.getppid()}]
-    answers = [_is_allowed(question) for question in ours or questions]
-    return bool(answers) and all(answers)
+    answers = [_answer(question) for question in ours or questions]
+    return bool(answers) and None not in answers
 
 
 def _has_terminal() -> bool:
@@ -79,15 +79,15 @@ def _standing() -> list[Json]:
     return found
 
 
-def _is_allowed(question: Json) -> bool:
-    """Asks it and hands in the answer; anything but a plain yes is a no."""
+def _answer(question: Json) -> bool | None:
+    """Asks it and hands in the answer; anything but a plain yes is a no. None: it stood no longer."""
     with terminal.opened() as screen:
         screen.write(f"credhelper: {_worded(question)} [y/N] ")
         is_yes = screen.readline().strip().lower() in YES
     answer = json.loads(daemon_link.ask("confirm", {"id": question["id"], "verdict": "yes" if is_yes else "no"}))
     if not answer["answered"]:
         speech.note("credhelper: warning: the question no longer stands; whoever wants to know asks again")
-        return False
+        return None
     return is_yes
 
 

@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 from credhelper.cli import asking, browser, options, speech
-from credhelper.domain.errors import UsageError
 from credhelper.domain.text import safe
 
 WAIT = 20  # seconds; the role's credentials and the sign-in have 9 each
@@ -38,12 +37,9 @@ def add(commands: options.Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Opens the console, or prints its address where that was asked for or no browser can be started."""
     fields = options.role_fields(args)
-    for name in ("region", "service", "destination"):
-        value = getattr(args, name)
-        if value == "":
-            raise UsageError(f"--{name} needs a value")
-        if value is not None:
-            fields[name] = value
+    names = ("region", "service", "destination")
+    options.refuse_empty(args, *names)
+    fields |= {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     found: Json = json.loads(asking.ask("console", fields, seconds=WAIT))
     who = f"{safe(found['role_name'])} in {safe(found['account_id'])}, {safe(found['region'])}"
     until = f"until {speech.moment(found['expires_at'])}"

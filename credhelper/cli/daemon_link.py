@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from credhelper import client
-from credhelper.domain.errors import CredhelperError, DaemonUnreachable
+from credhelper.domain.errors import CredhelperError, DaemonUnreachable, UsageError
 from credhelper.local import file_lock, places
 
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
@@ -81,7 +81,8 @@ def _frames(
         except (EOFError, ConnectionError, ValueError) as error:
             if has_broken or has_begun:
                 raise DaemonUnreachable(
-                    f"the daemon broke off its answer: {error}", hint="credhelper daemon restart"
+                    f"the daemon broke off its answer: {str(error) or 'it closed the connection'}",
+                    hint="credhelper daemon restart",
                 ) from error
             has_broken = True
         except BlockingIOError:
@@ -110,9 +111,12 @@ def _open_connection(op: str, fields: Mapping[str, str], left: Callable[[], int]
     path = places.socket_path(env)
     request = {b"v": client.PROTOCOL, b"op": op.encode()}
     request |= {key.encode(): os.fsencode(value) for key, value in fields.items()}
+    frame = client.frame(request | client.caller(env))
+    if len(frame) - 4 > client.MAX_REQUEST:  # four of them tell its size
+        raise UsageError(f"what is to be asked of the daemon is longer than {client.MAX_REQUEST} bytes")
     connection = _connect_or_start(path, left, start=start)
     try:
-        connection.sendall(client.frame(request | client.caller(env)))
+        connection.sendall(frame)
     except OSError:
         connection.close()
         raise

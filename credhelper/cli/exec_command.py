@@ -12,6 +12,7 @@ from credhelper.cli import asking, daemon_link, export, options
 from credhelper.domain.errors import CredhelperError, UsageError
 from credhelper.domain.text import safe
 from credhelper.local import places, scratch, stand_in
+from credhelper.local.stand_in import Ending
 
 MARK = "CREDHELPER_EXEC"
 """In the environment of what we run: the role's name."""
@@ -67,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     if not command:
         raise UsageError("which program?", hint="credhelper exec -- COMMAND")
+    options.refuse_empty(args, "region")
     _refuse_nesting(args)
     environment = _environment()
     scratch.sweep(_scratch_place())
-    if args.env:
-        return _run_with_keys(args, command, environment)
-    return _run_with_endpoint(args, command, environment)
+    run_it = _run_with_keys if args.env else _run_with_endpoint
+    return stand_in.end_alike(run_it(args, command, environment))
 
 
 def _refuse_nesting(args: argparse.Namespace) -> None:
@@ -84,7 +85,7 @@ def _refuse_nesting(args: argparse.Namespace) -> None:
         )
 
 
-def _run_with_keys(args: argparse.Namespace, command: list[str], environment: Environment) -> int:
+def _run_with_keys(args: argparse.Namespace, command: list[str], environment: Environment) -> Ending:
     document = export.ask(args, "exec")
     precedence.drop_variables(environment)
     environment |= export.variables(document)
@@ -93,7 +94,7 @@ def _run_with_keys(args: argparse.Namespace, command: list[str], environment: En
     return _run(command, environment, stand_in.hold_signals())
 
 
-def _run_with_endpoint(args: argparse.Namespace, command: list[str], environment: Environment) -> int:
+def _run_with_endpoint(args: argparse.Namespace, command: list[str], environment: Environment) -> Ending:
     fields = export.wanted_fields(args)
     grant = json.loads(asking.ask("grant", fields, seconds=GRANT_WAIT))
     held = stand_in.hold_signals()
@@ -115,7 +116,7 @@ def _revoke(grant_id: str) -> None:
         daemon_link.ask("revoke", {"id": grant_id}, start=False, seconds=REVOKE_WAIT)
 
 
-def _run(command: list[str], environment: Environment, held: set[int]) -> int:
+def _run(command: list[str], environment: Environment, held: set[int]) -> Ending:
     try:
         return stand_in.run(command, environment, held)
     except OSError as error:

@@ -5,7 +5,7 @@ import json
 import os
 from typing import Any
 
-from credhelper.cli import daemon_link, mfa, options, spans, speech
+from credhelper.cli import asking, daemon_link, options, spans, speech
 from credhelper.domain.errors import CredhelperError, UsageError
 from credhelper.domain.text import safe
 
@@ -72,13 +72,13 @@ def run_create(args: argparse.Namespace) -> int:
     if args.ttl is not None:
         fields["ttl"] = str(spans.seconds(args.ttl, "--ttl"))
     if args.uid:
+        if "" in args.uid:
+            raise UsageError("--uid needs a value")
         fields["uid"] = ",".join(args.uid)
     for name, path in (("socket", args.socket), ("token_file", args.token_file)):
         if path is not None:
             fields[name] = _absolute(path)
-    made: Json = json.loads(
-        mfa.with_codes(fields, lambda: daemon_link.ask("lease_create", fields, seconds=CREATE_SECONDS))
-    )
+    made: Json = json.loads(asking.ask("lease_create", fields, seconds=CREATE_SECONDS))
     _refuse_unseen(made)
     if args.json:
         speech.result(json.dumps(_in_shape(made)))
@@ -96,10 +96,13 @@ def run_list(args: argparse.Namespace) -> int:
     elif not leases:
         speech.result("There are no leases (credhelper lease create --profile NAME --ttl 30m makes one).")
     else:
-        for lease in leases:
-            ends = f"until {speech.moment(lease['expires_at'])}" if lease["expires_at"] else "with no end"
-            speech.result(f"{lease['id']}  {safe(found['labels'][lease['id']])}  {ends}  {safe(_place(lease))}")
+        _show(leases, found["labels"])
     return 0
+
+
+def _show(leases: list[Json], labels: dict[str, str]) -> None:
+    rows = ((lease["id"], labels[lease["id"]], speech.end_of_lease(lease), _place(lease)) for lease in leases)
+    speech.aligned([("LEASE", "FOR", "ENDS", "SOCKET OR TOKEN FILE"), *rows])
 
 
 def run_revoke(args: argparse.Namespace) -> int:
@@ -112,6 +115,8 @@ def run_revoke(args: argparse.Namespace) -> int:
 def _absolute(path: str) -> str:
     if not path:
         raise UsageError("a path is missing")
+    if not path.isprintable():
+        raise UsageError(f"“{safe(path)}” holds a character that cannot be shown, and the path must be")
     return os.path.abspath(path)
 
 

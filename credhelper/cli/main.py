@@ -61,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Interrupted.status
     except OSError as error:
         if error.filename is None and error.errno in {errno.ENOSPC, errno.EPIPE}:
-            # Whoever read our output has gone, or the disk is full: Python must not complain again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            speech.close(sys.stdout)
         if error.errno != errno.EPIPE:
             place = f"{error.filename}: " if error.filename else ""
             speech.complain(CredhelperError(f"{place}{error.strerror or type(error).__name__}"))

@@ -1,15 +1,13 @@
 """Codes of a person's MFA device, which some chained roles want: asked on the terminal, and nowhere else.
 
-For any command that may speak to a person. ``with_codes(fields, work)`` runs ``work`` (which asks the daemon for the
-role that ``fields`` choose); where the daemon says that a code is needed (``mfa_required``) and there is a terminal, it
-asks for it and runs ``work`` once more. Without a terminal the daemon's error goes on: exit status 3, with the command
-to run in one. ``get`` never asks.
+For any command that may speak to a person, where the daemon says that a code is needed (``mfa_required``). Without a
+terminal the daemon's error goes on: exit status 3, with the command to run in one. ``get`` never asks.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 from credhelper.cli import daemon_link, terminal
 from credhelper.cli.daemon_link import Failed
@@ -21,20 +19,6 @@ CHOOSING = frozenset({"profile", "sso_session", "account_id", "role_name", "min_
 WAIT = 20  # seconds; the source's credentials and STS have 9 each
 
 Fields = Mapping[str, str]
-T = TypeVar("T")
-
-
-def with_codes(fields: Fields, work: Callable[[], T]) -> T:
-    """What ``work`` returns; if it fails for want of a code, that is asked for, and ``work`` done once more.
-
-    Raises what ``work`` raises; MfaRefused's exit status 5 (as Failed) for a code that AWS does not take.
-    """
-    try:
-        return work()
-    except Failed as error:
-        if not ask_if_needed(error, fields):
-            raise
-    return work()
 
 
 def ask_if_needed(error: Failed, fields: Fields) -> bool:

@@ -20,6 +20,13 @@ class Parser(argparse.ArgumentParser):
             "--debug", action="store_true", default=argparse.SUPPRESS, help="say more on stderr; never a secret"
         )
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """Raises UsageError for what it does not know, in the name of the command that was given it."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""
         raise UsageError(message, hint=f"{self.prog} --help")
@@ -67,8 +74,16 @@ def add_aws_cli_habits(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(switch, action="store_true", help=argparse.SUPPRESS)
 
 
+def refuse_empty(args: argparse.Namespace, *names: str) -> None:
+    """Raises UsageError for an option that was given nothing."""
+    for name in names:
+        if getattr(args, name) == "":
+            raise UsageError(f"--{name.replace('_', '-')} needs a value")
+
+
 def role_fields(args: argparse.Namespace) -> Fields:
     """A request's fields for the chosen role. Raises UsageError."""
+    refuse_empty(args, "sso_session", "account_id", "role_name")
     by_name = {"sso_session": args.sso_session, "account_id": args.account_id, "role_name": args.role_name}
     given = {key: value for key, value in by_name.items() if value is not None}
     if args.profile is not None and given:
@@ -86,6 +101,7 @@ def session_fields(args: argparse.Namespace) -> Fields:
     """A request's fields for the chosen session, by profile or by name. Raises UsageError."""
     if args.profile is not None and args.sso_session is not None:
         raise UsageError("--profile and --sso-session exclude each other")
+    refuse_empty(args, "sso_session")
     return profile_fields(args) if args.sso_session is None else {"sso_session": args.sso_session}
 
 

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any, TextIO
 
 from credhelper.domain.errors import CredhelperError
 from credhelper.domain.text import safe
@@ -17,9 +19,17 @@ def result(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Prints a remark."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    """Prints a remark; where it cannot be written, the exit status still tells."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        close(sys.stderr)
+
+
+def close(stream: TextIO) -> None:
+    """Nobody reads it any more, or its disk is full: Python must not try again at exit, nor complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def complain(error: CredhelperError) -> None:
@@ -40,6 +50,22 @@ def paint(text: str, colour: str) -> str:
     return f"\x1b[{codes[colour]}m{text}\x1b[0m" if is_coloured() else text
 
 
+def aligned(rows: Sequence[tuple[str, ...]], *, colours: Mapping[str, str] | None = None) -> None:
+    """Prints a table, its titles first; ``colours`` are those of the words in its second column."""
+    cells = [tuple(safe(cell) for cell in row) for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    for number, row in enumerate(cells):
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if number > 0 and colours is not None and row[1] in colours:
+            padded[1] = paint(padded[1], colours[row[1]])
+        result("  ".join(padded).rstrip())
+
+
+def end_of_lease(lease: Mapping[str, Any]) -> str:
+    """When a lease ends, for a person."""
+    return moment(lease["expires_at"]) if lease["expires_at"] else "at a revoke or logout"
+
+
 def moment(text: str | None, now: datetime | None = None) -> str:
     """A time of a JSON document for a person: local, and how far away ("14:05, in 42 min")."""
     if text is None:
@@ -52,14 +78,16 @@ def moment(text: str | None, now: datetime | None = None) -> str:
 
 
 def _distance(seconds: float) -> str:
-    amount = duration(abs(seconds))
+    amount = duration(abs(seconds)) if abs(seconds) >= 60 else "less than a minute"
     return f"in {amount}" if seconds >= 0 else f"{amount} ago"
 
 
 def duration(seconds: float) -> str:
-    """A span of time for a person ("42 min", "3 h 5 min", "12 days")."""
+    """A span of time for a person ("42 min", "1 h", "3 h 5 min", "12 days")."""
     minutes = int(seconds // 60)
     hours, days = minutes // 60, minutes // (24 * 60)
     if days >= 2:
         return f"{days} days"
-    return f"{hours} h {minutes % 60} min" if hours >= 1 else f"{minutes} min"
+    if hours >= 1:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    return f"{minutes} min"

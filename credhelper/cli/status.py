@@ -130,12 +130,8 @@ def _show_leases(leases: list[Json]) -> None:
     if not leases:
         return
     speech.result("")
-    rows = [("LEASE", "PROFILE", "ENDS"), *((lease["id"], lease["profile"] or "-", _end(lease)) for lease in leases)]
-    _print_aligned([tuple(safe(cell) for cell in row) for row in rows])
-
-
-def _end(lease: Json) -> str:
-    return speech.moment(lease["expires_at"]) if lease["expires_at"] else "at a revoke or logout"
+    rows = ((lease["id"], lease["profile"] or "-", speech.end_of_lease(lease)) for lease in leases)
+    speech.aligned([("LEASE", "PROFILE", "ENDS"), *rows])
 
 
 def _show_lease(status: Json) -> None:
@@ -161,18 +157,9 @@ def _show_troubles(daemon: Json) -> None:
 
 def _table(first: str, titles: tuple[str, ...], rows: Iterable[tuple[str, ...]], empty: str) -> None:
     """A plain table whose second column, the state, is coloured."""
-    cells = [(first, *titles), *(tuple(safe(cell) for cell in row) for row in rows)]
+    cells = [(first, *titles), *rows]
     speech.result("")
     if len(cells) == 1:
         speech.result(empty)
         return
-    _print_aligned(cells)
-
-
-def _print_aligned(cells: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    for number, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        if number > 0 and row[1] in COLOURS:
-            padded[1] = speech.paint(padded[1], COLOURS[row[1]])
-        speech.result("  ".join(padded).rstrip())
+    speech.aligned(cells, colours=COLOURS)

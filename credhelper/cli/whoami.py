@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from credhelper.cli import daemon_link, options, speech
+from credhelper.cli import asking, options, speech
 from credhelper.domain.text import safe
 
 WAIT = 20  # seconds; the role's credentials and STS have 9 each
@@ -25,9 +25,10 @@ def add(commands: options.Commands) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the identity."""
     fields = options.role_fields(args)
+    options.refuse_empty(args, "region")
     if args.region is not None:
         fields["region"] = args.region
-    answer = daemon_link.ask("whoami", fields, seconds=WAIT)
+    answer = asking.ask("whoami", fields, seconds=WAIT)
     if args.json:
         speech.result(answer)
         return 0

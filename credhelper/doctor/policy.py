@@ -37,7 +37,7 @@ def _missing_programs(rules: tuple[Rule, ...], edit: str) -> Iterator[Finding]:
             if not set(pattern) & set("*?[") and not os.path.exists(pattern):
                 yield warning(
                     "policy.program",
-                    f"the rule {rule.name} lets {pattern} ask, and there is no such program",
+                    f"the rule “{rule.name}” lets {pattern} ask, and there is no such program",
                     edit,
                 )
 
@@ -66,8 +66,8 @@ def _lifetimes(scene: Scene, rules: tuple[Rule, ...], edit: str) -> Iterator[Fin
         if hit:
             yield warning(
                 "policy.max_ttl",
-                f"the rule {rule.name} bounds the lifetime of {listed(hit)}, which Identity Center fixes: every request"
-                " for it is refused; max_ttl is for chained roles",
+                f"the rule “{rule.name}” bounds the lifetime of {listed(hit)}, which Identity Center fixes: every"
+                " request for it is refused; max_ttl is for chained roles",
                 edit,
             )
 

@@ -25,7 +25,7 @@ def open_lock_file(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | always, 0o600)
     except OSError as error:
-        if error.errno not in {errno.EROFS, errno.EACCES}:
+        if error.errno not in {errno.EROFS, errno.EACCES} or not os.path.lexists(path):
             raise
         return os.open(path, os.O_RDONLY | always)  # made before the home became read-only: flock asks for no more
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 _EVERY = signal.valid_signals()
 _FROM_KERNEL = 0x80  # SI_KERNEL, asm-generic/siginfo.h: what a terminal does is told so
@@ -18,6 +19,15 @@ _KEYS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINC
 _ENDS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM})
 _IGNORED_BY_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ)
 _SHELL = "/bin/sh"
+
+
+class Ending(NamedTuple):
+    """How a program has ended."""
+
+    status: int
+    """Its exit status, or 128 + N after signal N."""
+    by_ctrl_c: bool = False
+    """Whether the terminal's Ctrl-C, which has reached us too, was the end of it."""
 
 
 def hold_signals() -> set[int]:
@@ -29,24 +39,38 @@ def hold_signals() -> set[int]:
     return signal.pthread_sigmask(signal.SIG_BLOCK, _EVERY)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], held: set[int]) -> int:
-    """Runs ``command`` to its end: its exit status, or 128 + N after signal N.
+def run(command: Sequence[str], environment: Mapping[str, str], held: set[int]) -> Ending:
+    """Runs ``command`` to its end.
 
     ``held``: from ``hold_signals``. Raises OSError when it cannot be started, with the file that was found for it;
     FileNotFoundError with its name when there is none.
     """
     for number in sorted(signal.sigpending() & _ENDS):
         if signal.getsignal(number) != signal.SIG_IGN:  # it was to end before it began
-            return 128 + int(number)
+            return Ending(128 + int(number))
     child = _start(command, environment, held)
     _let_go_of_descriptors()
     return _follow(child)
+
+
+def end_alike(ending: Ending) -> int:
+    """The exit status for us to end with; after a Ctrl-C it does not return.
+
+    A shell ends its loop or script at that key only if what it ran has died of the signal.
+    """
+    if ending.by_ctrl_c:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    return ending.status
 
 
 def _start(command: Sequence[str], environment: Mapping[str, str], held: set[int]) -> int:
     """The pid, as execvp(3) looks for the program. Raises OSError."""
     name = command[0]
     directories = [""] if "/" in name else os.get_exec_path(environment)
+    if not name:
+        directories = []  # execvp(3) finds nothing by it
     failure: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
     for path in filter(os.path.exists, (os.path.join(directory, name) for directory in directories)):
         try:
@@ -77,13 +101,15 @@ def _let_go_of_descriptors() -> None:
     os.close(nowhere)
 
 
-def _follow(child: int) -> int:
+def _follow(child: int) -> Ending:
+    had_ctrl_c = False
     while True:
         number, sender = _next_signal()
+        had_ctrl_c = had_ctrl_c or (number == signal.SIGINT and sender == 0)
         if number == signal.SIGCHLD:
             status = _look_at(child)
             if status is not None:
-                return status
+                return Ending(status, by_ctrl_c=had_ctrl_c and status == 128 + signal.SIGINT)
         elif number == signal.SIGCONT or not _has_had_it(child, number, sender):
             with contextlib.suppress(PermissionError):  # it is another user's by now, as sudo is
                 os.kill(child, number)

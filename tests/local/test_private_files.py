@@ -373,6 +373,12 @@ def test_a_lock_is_free_after_an_error(tmp_path: Path) -> None:
         pass
 
 
+def test_a_lock_file_that_cannot_be_made_is_told_by_its_cause() -> None:
+    with pytest.raises(OSError) as told:
+        file_lock.open_lock_file(Path("/sys/no-such.lock"))  # where not even root makes files
+    assert told.value.errno in {errno.EACCES, errno.EROFS, errno.EPERM}
+
+
 def test_a_lock_file_is_not_inherited_by_children(tmp_path: Path) -> None:
     descriptor = file_lock.open_lock_file(tmp_path / "lock")
     assert not os.get_inheritable(descriptor)

@@ -12,7 +12,7 @@ from credhelper.local import stand_in
 signal.signal(signal.SIGHUP, getattr(signal, sys.argv[1]))
 held = stand_in.hold_signals()
 os.kill(os.getpid(), getattr(signal, sys.argv[2]))
-sys.exit(stand_in.run(["sh", "-c", "echo ran"], dict(os.environ), held))
+sys.exit(stand_in.run(["sh", "-c", "echo ran"], dict(os.environ), held).status)
 """
 
 

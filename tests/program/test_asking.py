@@ -63,6 +63,22 @@ def test_a_no_ends_it_before_the_program_runs(machine: Machine) -> None:
         status, out, err = terminal.finish()
     assert (status, out) == (5, "")
     assert "be asked" in err
+    assert "you said no" in err
+
+
+def test_whoever_asks_aws_or_makes_a_lease_is_asked_too(machine: Machine, sandbox: Sandbox) -> None:
+    with at_terminal(machine, "whoami", "--profile", "guarded") as terminal:
+        terminal.wait_for("[y/N] ")
+        terminal.type("y\n")
+        terminal.wait_for("MFA code of ")
+        terminal.type("\n")
+        assert terminal.finish()[0] == 3
+    with at_terminal(machine, "lease", "create", "--profile", "guarded") as terminal:
+        terminal.wait_for("MFA code of ")
+        terminal.type(sandbox.mfa_code() + "\n")
+        status, out, err = terminal.finish()
+    assert status == 0, err
+    assert out.startswith("Lease ")
 
 
 def test_without_a_terminal_nobody_is_asked(machine: Machine) -> None:

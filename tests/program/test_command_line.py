@@ -20,6 +20,12 @@ WRONG = [
     ("get", "--sso-session", "corp"),
     ("get", "--account-id", "111122223333", "--role-name", "R"),
     ("get", "--profile", ""),
+    ("get", "--profile", "x" * 100_000),
+    ("get", "--sso-session", "corp", "--account-id", "111122223333", "--role-name", ""),
+    ("status", "--sso-session", ""),
+    ("whoami", "--region", ""),
+    ("lease", "create", "--uid", ""),
+    ("lease", "create", "--socket", "a\nb"),
     ("login", "--profile", "dev", "--sso-session", "corp"),
     ("login", "--all", "--profile", "dev"),
     ("logout", "--all", "--sso-session", "corp"),
@@ -42,6 +48,16 @@ def test_wrong_usage_ends_with_2_and_starts_nothing(machine: Machine) -> None:
         assert run.status == 2, arguments
         refusal(run, 2)
     assert not machine.socket.exists()
+
+
+def test_the_hint_names_the_help_of_the_command_that_was_meant(machine: Machine) -> None:
+    refusal(machine.run("lease", "list", "--nonsense"), 2, "--nonsense", "hint: credhelper lease list --help")
+    refusal(machine.run("--nonsense", "status"), 2, "--nonsense", "hint: credhelper --help")
+
+
+def test_the_status_tells_where_no_error_can_be_written(machine: Machine) -> None:
+    line = 'exec "$0" -Im credhelper lease create --uid "" 2>/dev/full'
+    assert machine.run_program(["sh", "-c", line, sys.executable]).status == 2
 
 
 def test_no_profile_chosen_and_no_default_is_wrong_usage(machine: Machine) -> None:

@@ -224,6 +224,7 @@ def test_wrong_usage(machine: Machine) -> None:
         (("--min-ttl", "soon", "true"), "soon"),
         (("--min-ttl", "0", "true"), "10m"),
         (("--nonsense", "true"), "nonsense"),
+        (("--profile", "dev", "--region", "", "true"), "--region"),
         (("true",), "--profile"),
     ):
         refusal(machine.run("exec", *arguments), 2, word)
@@ -250,6 +251,7 @@ def test_what_cannot_be_run_is_told_as_shells_do(machine: Machine) -> None:
     plain.write_text("echo $0 $1\n")
     refusal(machine.run("exec", "--profile", "dev", "--", "no-such-program"), 127, "no-such-program")
     refusal(machine.run("exec", "--profile", "dev", "--", "./none"), 127, "./none")
+    refusal(machine.run("exec", "--profile", "dev", "--", ""), 127, "“”")
     refusal(machine.run("exec", "--profile", "dev", "--", "./plain"), 126, "./plain")
     refusal(machine.run("exec", "--profile", "dev", "--", "."), 126)
     plain.chmod(0o755)

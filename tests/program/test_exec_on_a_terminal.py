@@ -106,6 +106,15 @@ def test_the_key_that_ends_a_program_ends_it_with_130(terminal: Terminal) -> Non
     terminal.shows("^status 130\n")
 
 
+def test_the_key_ends_the_script_that_runs_it_too(machine: Machine, terminal: Terminal) -> None:
+    script = machine.home / "rounds"
+    script.write_text(f"for n in 1 2; do\n{EXEC} sh -c 'echo ready $0; exec sleep 1000' $n\ndone\n")
+    terminal.enter(f"bash {script}")
+    terminal.shows("^ready 1\n")
+    terminal.type("\x03")
+    assert terminal.shows(r"^ready 2|\$ $")[0] == "$ "
+
+
 def test_the_window_has_its_size_and_a_change_of_it_is_told_once(terminal: Terminal) -> None:
     _, parent = start_program(terminal)
     terminal.enter("size")

@@ -104,8 +104,12 @@ def test_people_are_told_how_to_use_it_and_how_to_end_it(logged_in: Machine) -> 
     assert "LEASE" in status
     assert "at a revoke or logout" in status
     listed = machine.run("lease", "list").out.splitlines()
-    assert len(listed) == 2
-    assert listed[0].startswith(f"{lease_id}  dev  until ")
+    assert len(listed) == 3
+    assert listed[0].split() == ["LEASE", "FOR", "ENDS", "SOCKET", "OR", "TOKEN", "FILE"]
+    assert listed[1].startswith(f"{lease_id}  dev  ")
+    assert [line.index(str(end)) for line, end in zip(listed, ("SOCKET", path, machine.home), strict=True)] == [
+        listed[0].index("SOCKET")
+    ] * 3
     assert machine.run("lease", "revoke", lease_id).out == f"Lease {lease_id} has ended.\n"
     machine.run("logout")
     assert machine.run("lease", "list").out.startswith("There are no leases")

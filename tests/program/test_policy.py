@@ -245,6 +245,23 @@ def test_a_lock_holds_over_a_restart_until_it_is_undone(machine: Machine) -> Non
     assert machine.run(*DEV).status == 0
 
 
+def test_what_one_daemon_of_a_home_is_told_holds_for_the_other(machine: Machine) -> None:
+    elsewhere = {"CREDHELPER_SOCKET": str(machine.root / "other.sock")}
+    lease = ("lease", "create", "--profile", "dev")
+    try:
+        assert machine.run(*lease, **elsewhere).status == 0
+        assert machine.run("lock").status == 0
+        until(lambda: machine.run(*DEV, **elsewhere).status == 5, "the other daemon's lock")
+        assert machine.run("unlock").status == machine.run("unlock", **elsewhere).status == 0
+        assert machine.run("logout").status == 0
+        until(lambda: not machine.run("lease", "list", "--json", **elsewhere).json()["leases"], "the lease's end")
+        machine.log_in()
+        assert machine.run(*DEV, **elsewhere).status == 0
+    finally:
+        machine.run("unlock")
+        machine.run("daemon", "stop", **elsewhere)
+
+
 def test_a_lock_is_known_without_a_daemon_too(machine: Machine) -> None:
     machine.run("lock")
     try:

@@ -1,0 +1,31 @@
+"""How times and tables are told to people."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from credhelper.cli import speech
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(60, "1 min"), (3599, "59 min"), (3600, "1 h"), (11_100, "3 h 5 min"), (86_400, "24 h"), (172_800, "2 days")],
+)
+def test_a_span_of_time_has_no_empty_part(seconds: int, told: str) -> None:
+    assert speech.duration(seconds) == told
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(30, "in less than a minute"), (-30, "less than a minute ago"), (2520, "in 42 min"), (-60, "1 min ago")],
+)
+def test_a_moment_is_told_with_how_far_away_it_is(seconds: int, told: str) -> None:
+    then = (NOW + timedelta(seconds=seconds)).isoformat()
+    assert speech.moment(then, NOW).endswith(f", {told}")
+
+
+def test_a_table_is_aligned_and_its_text_made_safe(capsys: pytest.CaptureFixture[str]) -> None:
+    speech.aligned([("A", "LONGER"), ("much longer", "x\x1b[31m")])
+    assert capsys.readouterr().out == "A            LONGER\nmuch longer  x [31m\n"
