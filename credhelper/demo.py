@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -49,6 +50,11 @@ import botocore.session
 print(botocore.session.Session(profile="demo").create_client("sts").get_caller_identity()["Arn"])
 """
 
+_PROGRAM_WITHOUT_PROFILE = """\
+import botocore.session
+print(botocore.session.Session().create_client("sts").get_caller_identity()["Arn"])
+"""
+
 
 def run(*, yes: bool) -> int:
     """Runs the tour; with ``yes`` it approves the login by itself. The exit status."""
@@ -72,6 +78,8 @@ class _Demo:
         self._log_in(sandbox)
         self._use_with_an_sdk()
         self._use_again(sandbox)
+        self._use_with_exec()
+        self._show_the_audit()
         self._log_out()
         self._step("That was all. The sandbox, the daemon and this demo's home are gone now.")
 
@@ -164,6 +172,19 @@ class _Demo:
             f"A second process got the same credentials from the daemon's memory in {took:.0f} ms,"
             f" start of the process included; it was fetched {'once' if fetched == 1 else f'{fetched} times'}."
         )
+
+    def _use_with_exec(self) -> None:
+        arn = self._credhelper("exec", "--profile", "demo", "--", sys.executable, "-c", _PROGRAM_WITHOUT_PROFILE)
+        self._step(
+            "`credhelper exec --profile demo -- …` ran a program that names no profile; it got the role from an"
+            f" endpoint on loopback, where credentials renew themselves for as long as it runs: {safe(arn.strip())}."
+        )
+
+    def _show_the_audit(self) -> None:
+        records = [json.loads(line) for line in self._credhelper("audit", "--json").splitlines()]
+        times = Counter(record["door"] for record in records)
+        told = ", ".join(f"{door} {count} times" if count > 1 else f"{door} once" for door, count in times.items())
+        self._step(f"`credhelper audit` knows every request, with its time, program and outcome: {told}.")
 
     def _log_out(self) -> None:
         receipt = json.loads(self._credhelper("logout", "--json"))
