@@ -12,6 +12,11 @@ from tests.machine import Machine
 FOR_THE_TESTS = {"CREDHELPER_REQUIRE_REAL_CLIENTS", "CREDHELPER_CLIENT_CACHE"}
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half of its time a test waits for a process or a socket: so there are half as many again as there are cores."""
+    return max(2, len(os.sched_getaffinity(0)) * 3 // 2) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 2
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
     """Nobody's AWS, credhelper, XDG or proxy settings reach a test."""
