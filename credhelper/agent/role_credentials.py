@@ -155,7 +155,7 @@ class RoleCredentialsCache:
                 raise TooShortLived(
                     f"the credentials of {safe(role.role_name)} in {safe(role.account_id)} are good for"
                     f" {_minutes(self._left(entry))} min, and {_minutes(min_left)} min are asked for",
-                    hint="ask for less; the role's own session length sets how long they last, or a max_ttl rule of yours",
+                    hint="ask for less; it is the role's own session length that ends them, or a max_ttl rule of yours",
                 )
         return self._hand_out(role, entry)
 
