@@ -1,8 +1,9 @@
 """Signing a browser in to the AWS console with a role's credentials: the federation endpoint of AWS Sign-In.
 
 The rules are those of the IAM user guide, "Enable custom identity broker access to the AWS console": a sign-in token
-for the credentials by POST, so that no secret stands in an address that a proxy would log; then an address with that
-token, good for 15 minutes. Credentials that were assumed with another role's may name no ``SessionDuration``.
+for the credentials, by POST where that is taken, so that no secret stands in an address that a proxy would log; then an
+address with that token, good for 15 minutes. Credentials that were assumed with another role's may name no
+``SessionDuration``.
 """
 
 import os

@@ -39,6 +39,9 @@ LARGEST_ANSWER = 1024 * 1024  # bytes, headers included; AWS's own have a few th
 UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What botocore's parsers raise over answers that are not of AWS's shape, such as a list where an object belongs."""
 
+TAKES_NO_POST = frozenset({405, 501})
+"""What an endpoint says that knows GET only (RFC 9110 sections 15.5.6 and 15.6.2)."""
+
 IN_THE_WAY = "is a captive portal or a proxy in the way?"
 
 THROTTLING = frozenset({"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
@@ -107,15 +110,20 @@ class Transport:
     def post_form(self, url: str, region: str, form: Mapping[str, str], *, deadline: float) -> Answer:
         """A form for an endpoint that is none of botocore's APIs, and answers with a JSON object.
 
-        Over after ``deadline`` seconds. Raises Unavailable, Throttled, Refused and ConfigError.
+        In the address, where the endpoint takes no POST. Over after ``deadline`` seconds. Raises Unavailable,
+        Throttled, Refused and ConfigError.
         """
         headers = {"Content-Type": "application/x-www-form-urlencoded", "User-Agent": f"credhelper/{__version__}"}
-        request = AWSRequest("POST", url, headers, urlencode(form).encode("ascii")).prepare()
+        encoded = urlencode(form)
+        post = AWSRequest("POST", url, headers, encoded.encode("ascii")).prepare()
+        get = AWSRequest("GET", f"{url}?{encoded}", {"User-Agent": headers["User-Agent"]}).prepare()
         place = safe(url)
         with self._posting_client(url, region) as client:
             try:
                 with limited(deadline, LARGEST_ANSWER):
-                    reply = client._endpoint.http_session.send(request)
+                    reply = client._endpoint.http_session.send(post)
+                    if reply.status_code in TAKES_NO_POST:
+                        reply = client._endpoint.http_session.send(get)
                     status, body = reply.status_code, reply.content
                     found = {name.lower(): value for name, value in reply.headers.items()}
             except (botocore.exceptions.BotoCoreError, OSError) as error:

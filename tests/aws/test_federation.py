@@ -211,10 +211,11 @@ class Endpoint:
         while b"\r\n\r\n" not in received:
             received += peer.connection.recv(65536)
         head, _, body = received.partition(b"\r\n\r\n")
-        length = int(re.findall(rb"(?i)content-length: (\d+)", head)[0])
+        length = int((re.findall(rb"(?i)content-length: (\d+)", head) or [b"0"])[0])
         while len(body) < length:
             body += peer.connection.recv(65536)
-        self.asked.append((head, parse_qs(body.decode(), strict_parsing=True)))
+        form = body or head.split(b" ", 2)[1].partition(b"?")[2]
+        self.asked.append((head, parse_qs(form.decode(), strict_parsing=True)))
         peer.say(self._answers.pop(0))
 
 
@@ -246,6 +247,16 @@ def test_the_credentials_are_posted_and_the_address_holds_a_token_only(api: Iden
     }
     assert "CANARY" not in session.url
     assert "token" not in repr(session).lower()
+
+
+@pytest.mark.parametrize("status", [b"405 Method Not Allowed", b"501 Unsupported method"])
+def test_an_endpoint_that_takes_no_post_is_asked_as_tools_usually_do(api: IdentityCenter, status: bytes) -> None:
+    endpoint = Endpoint(answer(b"", status, b"Connection: close"), answer())
+    with Wire(endpoint, unasked=True) as wire:
+        assert "SigninToken=to%20ken%26%3D" in sign_in(api, wire.url).url
+    (_, posted), (head, asked) = endpoint.asked
+    assert head.startswith(b"GET /federation?Action=getSigninToken&")
+    assert asked == posted
 
 
 @pytest.mark.parametrize(
