@@ -174,12 +174,20 @@ def test_a_wrong_token_gets_no_sdk_anything(desk: Desk, sdk: str) -> None:
         assert ("opens nothing" in program.complaint()) == (sdk in SHOW_THE_REASON)
 
 
+def end_session(desk: Desk) -> None:
+    """Another program's login that is over by now, and cannot be refreshed."""
+    path = desk.cached("corp")
+    token = json.loads(path.read_bytes()) | {"accessToken": "over", "expiresAt": "2020-01-01T00:00:00Z"}
+    token.pop("refreshToken")
+    path.write_text(json.dumps(token))
+
+
 @pytest.mark.parametrize("sdk", SHOW_THE_REASON)
 def test_an_sdk_shows_what_a_person_has_to_do(sdk: str) -> None:
     with Sandbox() as sandbox, Desk(sandbox, CONFIG.format(start_url=sandbox.start_url)) as desk:
         desk.log_in()
         variables = by_token(granted(desk))
-        desk.cached("corp").unlink()
+        end_session(desk)
         with Program(desk, sdk, variables) as program:
             assert "credhelper login --sso-session corp" in program.complaint()
 
@@ -188,7 +196,7 @@ def test_the_aws_cli_shows_what_a_person_has_to_do(sandbox: Sandbox, aws_cli: Pa
     with Desk(sandbox, CONFIG.format(start_url=sandbox.start_url)) as desk:
         desk.log_in()
         variables = by_token(granted(desk))
-        desk.cached("corp").unlink()
+        end_session(desk)
         asked = desk.aws(aws_cli, "sts", "get-caller-identity", AWS_REGION="us-east-1", **variables)
         assert asked.status != 0
         assert "credhelper login --sso-session corp" in asked.err
