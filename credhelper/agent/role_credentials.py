@@ -75,6 +75,9 @@ class Entry:
 
     credentials: RoleCredentials
     document: str = field(repr=False)
+    """For a ``credential_process``."""
+    container_document: bytes = field(repr=False)
+    """For a container credentials endpoint."""
     life: Life
     epoch: int
     earlier: timedelta = timedelta()
@@ -515,6 +518,7 @@ class RoleCredentialsCache:
         return Entry(
             credentials,
             documents.process_document(credentials, role.account_id),
+            documents.container_document(credentials, role.account_id),
             life,
             epoch,
             earlier=life.window * (EARLIER * self._rng.random()),

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -84,7 +85,7 @@ class TokenCache:
 
     def token_path(self, session: SsoSession) -> Path:
         """Where the session's token lies."""
-        return self.directory / documents.token_file_name(session)
+        return _token_path(self.directory, session)
 
     def registration_path(self, session: SsoSession) -> Path:
         """Where the session's client registration lies."""
@@ -140,3 +141,9 @@ def _is_cut_short(content: bytes | None) -> bool:
     except (ValueError, RecursionError):
         return True
     return False
+
+
+@lru_cache(maxsize=256)
+def _token_path(directory: Path, session: SsoSession) -> Path:
+    """Asked for with every answer."""
+    return directory / documents.token_file_name(session)

@@ -20,7 +20,6 @@ from credhelper.agent.agent import Agent
 from credhelper.agent.health import Trouble
 from credhelper.agent.openings import PATH, Opening, is_id
 from credhelper.agent.role_credentials import Entry
-from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
     AccessRefused,
     ConfigError,
@@ -178,25 +177,17 @@ class ContainerHttp:
             entry = self._agent.hand_out_at_once(opening.wanted(Door.CONTAINER))
         except CredhelperError as error:
             return _failure(error)
-        return self._later(opening) if entry is None else _success(opening, entry)
+        return self._later(opening) if entry is None else _success(entry)
 
     async def _later(self, opening: Opening) -> Answer:
         try:
-            return _success(opening, await self._agent.hand_out(opening.wanted(Door.CONTAINER, patience=PATIENCE)))
+            return _success(await self._agent.hand_out(opening.wanted(Door.CONTAINER, patience=PATIENCE)))
         except CredhelperError as error:
             return _failure(error)
 
 
-def _success(opening: Opening, entry: Entry) -> Answer:
-    credentials = entry.credentials
-    document = {
-        "AccessKeyId": credentials.access_key_id,
-        "SecretAccessKey": credentials.secret_access_key,
-        "Token": credentials.session_token,
-        "Expiration": timestamp(credentials.expires_at),
-        "AccountId": opening.account_id,
-    }
-    return Answer(200, json.dumps(document).encode(), JSON)
+def _success(entry: Entry) -> Answer:
+    return Answer(200, entry.container_document, JSON)
 
 
 def _failure(error: CredhelperError) -> Answer:
