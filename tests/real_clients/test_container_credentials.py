@@ -20,6 +20,7 @@ from tests.machine import CONFIG, SECONDS
 from tests.program.support import ask
 
 from . import clients
+from .clients import until
 from .desk import ACCOUNT, QUIET, Desk, role_of
 
 pytestmark = pytest.mark.real_client
@@ -180,6 +181,13 @@ def end_session(desk: Desk) -> None:
     token = json.loads(path.read_bytes()) | {"accessToken": "over", "expiresAt": "2020-01-01T00:00:00Z"}
     token.pop("refreshToken")
     path.write_text(json.dumps(token))
+    until(lambda: session_state(desk) == "expired", what="the daemon knows that the session is over")
+
+
+def session_state(desk: Desk) -> str:
+    """What the daemon itself thinks of session corp."""
+    state: str = desk.run("status", "--sso-session", "corp", "--json").json()["sso_sessions"][0]["state"]
+    return state
 
 
 @pytest.mark.parametrize("sdk", SHOW_THE_REASON)
