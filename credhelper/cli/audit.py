@@ -27,11 +27,11 @@ SPOKEN = {
 }
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "audit",
-        help="show who asked for credentials, and what became of it",
+        help=summary,
         description="Shows every request for credentials: when, through which door, by which program, for which role,"
         " and what became of it. Starts nothing: without a daemon it reads what the last one has written.",
         epilog="Secrets and command lines are never recorded. The records are kept in the state directory; the oldest"

@@ -7,9 +7,9 @@ from credhelper.domain.errors import CredhelperError, UsageError
 from credhelper.local import places
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("configure", help="print what goes into ~/.aws/config")
+    parser = commands.add_parser("configure", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = parts.add_parser(
         "command",

@@ -21,11 +21,11 @@ Json = dict[str, Any]
 YES = frozenset({"y", "yes"})
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "confirm",
-        help="answer the questions of [[policy]] rules",
+        help=summary,
         description="Asks on the terminal whatever a [[policy]] rule with confirm wants to know: whether a program may"
         " have the credentials of a role. A yes is remembered for the rule's time, a no for a minute.",
     )

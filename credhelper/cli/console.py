@@ -14,11 +14,11 @@ LINK = "Whoever opens it is signed in: it is good for 15 minutes."
 Json = dict[str, Any]
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "console",
-        help="open the AWS console as a role",
+        help=summary,
         description="Signs a browser in to the AWS console with a role's credentials, in the role's partition and the"
         " profile's region. The session lasts as long as the role's sessions do; a chained role's ends with its"
         " credentials.",

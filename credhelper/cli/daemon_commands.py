@@ -16,9 +16,9 @@ FOR_GOOD = "systemctl --user stop credhelper.socket credhelper.service"
 FORCE_SECONDS = 3.0
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("daemon", help="run, start, stop, restart or reload the background process")
+    parser = commands.add_parser("daemon", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = parts.add_parser("run", help="run in the foreground until SIGTERM")
     run_parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)

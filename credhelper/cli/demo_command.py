@@ -5,11 +5,11 @@ import argparse
 from credhelper.cli import options
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "demo",
-        help="a tour: log in, use, log out, in a temporary home",
+        help=summary,
         description="Shows the whole story against the embedded Identity Center, in a temporary home of its own."
         " Touches nothing of yours and leaves nothing behind.",
     )

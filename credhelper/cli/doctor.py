@@ -19,11 +19,11 @@ _SIGNS = {"ok": "✓", "warning": "!", "problem": "✗"}
 _COLOURS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "doctor",
-        help="check everything, and say how to mend what is wrong",
+        help=summary,
         description="Looks at the daemon, the AWS configuration, files, environment, network and machine, and says of"
         " everything that is wrong how to mend it. Changes nothing, starts no daemon and takes five seconds at most."
         " AWS's endpoints are tried by the daemon where one runs, for it is its environment that counts."

@@ -39,11 +39,11 @@ class NotStarted(CredhelperError):
         self.status = status
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "exec",
-        help="run a program with a role's credentials, which refresh themselves",
+        help=summary,
         usage="credhelper exec [options] [--] COMMAND [ARGUMENT ...]",
         description="Runs a program with the credentials of a role. They refresh themselves for as long as it runs,"
         " through the SDKs' container credentials endpoint, and end with it. Credentials and a profile in the"

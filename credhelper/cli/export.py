@@ -24,11 +24,11 @@ VARIABLES = {
 """In the AWS CLI's order, which has no account; and where ``credential_process`` JSON has each."""
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "export",
-        help="print a role's credentials in the words of a shell",
+        help=summary,
         description="Prints the credentials of a role as `aws configure export-credentials` does, and its account. They"
         " do not refresh themselves: `credhelper exec` gives a program some that do.",
         epilog='for example: eval "$(credhelper export --profile dev --format env)"',

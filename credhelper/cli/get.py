@@ -10,11 +10,11 @@ from credhelper.domain.errors import UsageError
 from credhelper.domain.text import safe
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "get",
-        help="print a role's credentials as credential_process JSON",
+        help=summary,
         description="Prints the credentials of a role as one line of JSON, as credential_process wants it."
         " Never opens a browser and never waits for a person.",
     )

@@ -16,9 +16,9 @@ SHAPE = ("id", "profile", "expires_at", "socket", "uri", "token_file")
 """The keys of the contract's document, of which each lease has some."""
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("lease", help="give a container, another machine or an agent one role, for a time")
+    parser = commands.add_parser("lease", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_create(parts)
     list_parser = parts.add_parser(

@@ -9,11 +9,11 @@ from credhelper.cli import daemon_link, options, speech
 Json = dict[str, Any]
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds ``lock``."""
     parser = commands.add_parser(
         "lock",
-        help="stop handing anything out",
+        help=summary,
         description="From now on every request for credentials is refused (exit status 5), through every door, and by"
         " the next daemon too, until: credhelper unlock. Status, logout and what runs the daemon go on to work; a login"
         " does not. Credentials that programs already hold stay valid at AWS until they expire. No passphrase is asked"
@@ -23,11 +23,9 @@ def add(commands: options.Commands) -> None:
     parser.set_defaults(run=run)
 
 
-def add_unlock(commands: options.Commands) -> None:
+def add_unlock(commands: options.Commands, summary: str) -> None:
     """Adds ``unlock``."""
-    parser = commands.add_parser(
-        "unlock", help="hand out credentials again", description="Ends what `credhelper lock` has begun."
-    )
+    parser = commands.add_parser("unlock", help=summary, description="Ends what `credhelper lock` has begun.")
     options.add_json(parser)
     parser.set_defaults(run=run_unlock)
 

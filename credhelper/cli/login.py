@@ -18,11 +18,11 @@ EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
 Event = dict[str, Any]
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds ``login``."""
     parser = commands.add_parser(
         "login",
-        help="log in to an IAM Identity Center session",
+        help=summary,
         description="Logs in, in the browser, and returns at once when the session is still good."
         " The token goes where the AWS CLI keeps its own, so that one login serves every tool. A chained profile with"
         " mfa_serial then asks on the terminal for a code of that device.",

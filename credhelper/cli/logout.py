@@ -16,11 +16,11 @@ STOP_SECONDS = 3
 DAEMON_SECONDS = 20  # a daemon that is slower than this is stuck, and the files can be cleared without it
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds ``logout``."""
     parser = commands.add_parser(
         "logout",
-        help="forget tokens and role credentials, and end the sign-in",
+        help=summary,
         description="Clears tokens, registrations and cached role credentials, works offline, then ends the sign-in at"
         " the portal. Without a selector: of every session. Role credentials that programs already hold stay valid at"
         " AWS until they expire; the receipt lists them.",

@@ -7,35 +7,45 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from credhelper import __version__
 from credhelper.cli import options, speech
 from credhelper.cli.options import Handler, Parser
 from credhelper.domain.errors import CredhelperError, Interrupted
 
+
+class Command(NamedTuple):
+    """One of the first words of a command line."""
+
+    module: str
+    """Of this package; its ``add`` makes the command's parser."""
+    summary: str
+
+
 COMMANDS = {
-    "login": "login",
-    "logout": "logout",
-    "get": "get",
-    "export": "export",
-    "exec": "exec_command",
-    "console": "console",
-    "status": "status",
-    "whoami": "whoami",
-    "configure": "configure",
-    "daemon": "daemon_commands",
-    "service": "service_commands",
-    "doctor": "doctor",
-    "lock": "lock",
-    "unlock": "unlock",
-    "confirm": "confirm",
-    "audit": "audit",
-    "lease": "lease",
-    "sandbox": "sandbox_commands",
-    "demo": "demo_command",
-    "sso": "sso",
+    "login": Command("login", "log in to an IAM Identity Center session"),
+    "logout": Command("logout", "forget tokens and role credentials, and end the sign-in"),
+    "get": Command("get", "print a role's credentials as credential_process JSON"),
+    "export": Command("export", "print a role's credentials in the words of a shell"),
+    "exec": Command("exec_command", "run a program with a role's credentials, which refresh themselves"),
+    "console": Command("console", "open the AWS console as a role"),
+    "status": Command("status", "show sessions, role credentials and the daemon"),
+    "whoami": Command("whoami", "ask AWS whose credentials a role gives"),
+    "configure": Command("configure", "print what goes into ~/.aws/config"),
+    "daemon": Command("daemon_commands", "run, start, stop, restart or reload the background process"),
+    "service": Command("service_commands", "run the daemon as a service of systemd or launchd"),
+    "doctor": Command("doctor", "check everything, and say how to mend what is wrong"),
+    "lock": Command("lock", "stop handing anything out"),
+    "unlock": Command("unlock", "hand out credentials again"),
+    "confirm": Command("confirm", "answer the questions of [[policy]] rules"),
+    "audit": Command("audit", "show who asked for credentials, and what became of it"),
+    "lease": Command("lease", "give a container, another machine or an agent one role, for a time"),
+    "sandbox": Command("sandbox_commands", "an embedded IAM Identity Center on loopback, to try things with"),
+    "demo": Command("demo_command", "a tour: log in, use, log out, in a temporary home"),
+    "sso": Command("sso", "login and logout with `aws sso`'s options and habits"),
 }
-"""Every command, in the order of ``--help``, and the module of this package whose ``add`` makes its parser."""
+"""Every command, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,8 +97,11 @@ def _mend_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def parser(words: Sequence[str] = ()) -> Parser:
-    """The command line with every command; where ``words`` name some, with those only, as each costs its imports."""
+def parser(words: Sequence[str] = (), *, is_whole: bool = False) -> Parser:
+    """The command line with the commands that ``words`` name, for each costs its imports.
+
+    Where they name none, with every command's name and summary, or with all of each where ``is_whole``.
+    """
     root = Parser(
         prog="credhelper",
         description="An agent for AWS IAM Identity Center: log in once, and every tool gets its role credentials.",
@@ -99,8 +112,13 @@ def parser(words: Sequence[str] = ()) -> Parser:
     options.add_profile(root)
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
     ours = _without_program(words)
-    for command in [name for name in COMMANDS if name in ours] or COMMANDS:
-        importlib.import_module(f"credhelper.cli.{COMMANDS[command]}").add(commands)
+    named = [name for name in COMMANDS if name in ours] or [name for name in COMMANDS if name in words]
+    for name in named or COMMANDS:
+        command = COMMANDS[name]
+        if named or is_whole:
+            importlib.import_module(f"credhelper.cli.{command.module}").add(commands, command.summary)
+        else:
+            commands.add_parser(name, help=command.summary)
     return root
 
 

@@ -5,9 +5,9 @@ import argparse
 from credhelper.cli import options
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
-    parser = commands.add_parser("sandbox", help="an embedded IAM Identity Center on loopback, to try things with")
+    parser = commands.add_parser("sandbox", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = parts.add_parser(
         "run",

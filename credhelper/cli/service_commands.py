@@ -29,9 +29,9 @@ STATE_WORDS = {
 }
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("service", help="run the daemon as a service of systemd or launchd")
+    parser = commands.add_parser("service", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     install_parser = parts.add_parser(
         "install",

@@ -3,9 +3,9 @@
 from credhelper.cli import login, logout, options
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("sso", help="login and logout with `aws sso`'s options and habits")
+    parser = commands.add_parser("sso", help=summary)
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     login.add_sso(parts)
     logout.add_sso(parts)

@@ -19,11 +19,11 @@ SKEW_SHOWN = 60  # seconds; less troubles nobody
 COLOURS = {"active": "green", "fresh": "green", "refresh_due": "yellow", "stale": "yellow", "expired": "red"}
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "status",
-        help="show sessions, role credentials and the daemon",
+        help=summary,
         description="Shows every session, the role credentials in memory and the daemon. Starts nothing."
         " Exit status 3 when a session has expired, or when the one chosen is not usable; 7 without a daemon.",
     )

@@ -3,6 +3,6 @@
 from credhelper.cli import lock, options
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
-    lock.add_unlock(commands)
+    lock.add_unlock(commands, summary)

@@ -9,11 +9,11 @@ from credhelper.domain.text import safe
 WAIT = 20  # seconds; the role's credentials and STS have 9 each
 
 
-def add(commands: options.Commands) -> None:
+def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
     parser = commands.add_parser(
         "whoami",
-        help="ask AWS whose credentials a role gives",
+        help=summary,
         description="Calls STS GetCallerIdentity with the role's credentials and prints account, role and user.",
     )
     options.add_role(parser)
