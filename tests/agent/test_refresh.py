@@ -488,6 +488,7 @@ async def test_a_lock_that_cannot_be_made_prevents_no_refresh(world: World) -> N
 
 async def test_a_logout_during_a_refresh_is_not_undone_by_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("credhelper.agent.logout.LOCK_PATIENCE", 0.01)
+    monkeypatch.setattr("credhelper.agent.agent.REVOKE_DEADLINE", 0.05)
     world.log_in()
     world.clock.advance(hours=2)
     with world.sandbox.hold("CreateToken:refresh_token"):
@@ -555,7 +556,8 @@ async def test_a_torn_file_is_mended_by_the_refresh(world: World) -> None:
     assert world.token() == token
 
 
-async def test_stopping_ends_refreshes_under_way(world: World) -> None:
+async def test_stopping_ends_refreshes_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens_module, "STOP_PATIENCE", 0.05)
     world.log_in()
     world.clock.advance(hours=2)
     with world.sandbox.hold("CreateToken:refresh_token"):
@@ -589,6 +591,7 @@ async def test_the_result_of_a_refresh_given_up_on_is_not_lost(world: World, mon
 
 async def test_workers_that_are_all_busy_delay_no_valid_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokens_module, "PATIENCE", 0.01)
+    monkeypatch.setattr(tokens_module, "STOP_PATIENCE", 0.05)
     token = world.log_in()
     none = Workers("none", 0)
     monkeypatch.setattr(world.agent.tokens, "_workers", none)

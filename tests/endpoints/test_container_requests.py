@@ -279,6 +279,7 @@ async def test_a_name_that_leads_here_learns_nothing(granted: Granted) -> None:
     assert len(answers) == 1
 
 
+@pytest.mark.long
 async def test_ten_thousand_random_tokens_open_nothing(granted: Granted) -> None:
     chance = random.Random(10)
     before = granted.place.world.agent.counts.container[401]

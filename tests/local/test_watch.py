@@ -22,7 +22,7 @@ from credhelper.local.watch import Report, Watch
 
 NEVER = 3600.0  # seconds: what is noticed with such a sweep was not noticed by it
 LIMIT = 60.0  # seconds a test waits for what it expects at once
-CYCLES = 100
+CYCLES = 30
 DIRECTORIES = (".aws", ".aws/sso", ".aws/sso/cache")
 
 

@@ -241,6 +241,7 @@ def test_a_file_that_is_torn_for_good_leaves_the_last_good_token_in_use_and_is_m
     assert is_renewed(machine.token_file(), token)
 
 
+@pytest.mark.long
 def test_ten_thousand_rewrites_log_nobody_out_and_each_login_among_them_takes_one_fetch(
     machine: Machine, sandbox: Sandbox, daemon: None, elsewhere: Elsewhere
 ) -> None:

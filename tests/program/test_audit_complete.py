@@ -147,6 +147,7 @@ def seen(record: dict[str, Any]) -> Seen:
     return record["door"], record["profile"], record["outcome"]
 
 
+@pytest.mark.long
 def test_each_of_a_thousand_requests_is_recorded_once(machine: Machine, sandbox: Sandbox) -> None:
     machine.write_config(CONFIG.format(start_url=sandbox.start_url) + CHAINS)
     run = Run(machine)

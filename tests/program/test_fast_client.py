@@ -296,6 +296,7 @@ def test_a_warm_client_opens_only_its_own_file_and_the_socket(machine: Machine, 
     assert all(str(place(line)) in text for text in opened), opened
 
 
+@pytest.mark.long
 def test_a_daemon_that_hangs_is_given_up_after_ten_seconds(machine: Machine, line: list[str]) -> None:
     """The one test of this folder that waits: no other clock than the kernel's counts for a caller."""
     pid = hello(machine.socket)

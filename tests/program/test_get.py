@@ -231,6 +231,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.long
 def test_whatever_aws_does_it_fails_with_6_and_says_what_happened() -> None:
     directory = large_directory(1, len(FAILURES))
     lifetimes = Lifetimes(interval=0)
@@ -273,6 +274,7 @@ def test_a_refresh_that_fails_is_the_reason_only_when_nothing_is_left(machine: M
     refusal(machine.run("get", "--profile", "dev"), 6, "503")
 
 
+@pytest.mark.long
 def test_a_hung_portal_is_given_up_within_ten_seconds(machine: Machine, sandbox: Sandbox) -> None:
     machine.log_in()
     with sandbox.hold("GetRoleCredentials"):
