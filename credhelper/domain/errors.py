@@ -5,6 +5,7 @@
     ├── LoginRequired .............. 3
     │   └── MfaRequired            a chained role wants a code of the person's MFA device
     ├── ConfigError ................ 4
+    │   └── ConfigChanged          another program has changed the file since an edit of it was planned
     ├── AccessRefused .............. 5
     │   ├── LoginDenied            the person said no in the browser
     │   ├── RoleNotAssigned
@@ -64,6 +65,12 @@ class ConfigError(CredhelperError):
 
     status = 4
     code = "config"
+
+
+class ConfigChanged(ConfigError):
+    """Another program has changed the file since an edit of it was planned; nothing was written."""
+
+    code = "config_changed"
 
 
 class AccessRefused(CredhelperError):

@@ -66,7 +66,19 @@ def signer(descriptor: int) -> int | None:
 @contextlib.contextmanager
 def locked(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]:
     """Holds the lock at ``path``, waiting for it up to ``seconds``. Blocks its thread. Raises LockBusy, OSError."""
-    descriptor = open_lock_file(path)
+    with _held(open_lock_file(path), path, seconds, pause):
+        yield
+
+
+@contextlib.contextmanager
+def locked_directory(path: Path, *, seconds: float, pause: float = 0.02) -> Iterator[None]:
+    """The same with the directory itself as the lock, for files beside which none of ours belongs."""
+    with _held(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path, seconds, pause):
+        yield
+
+
+@contextlib.contextmanager
+def _held(descriptor: int, path: Path, seconds: float, pause: float) -> Iterator[None]:
     try:
         give_up = time.monotonic() + seconds
         while not try_lock(descriptor):

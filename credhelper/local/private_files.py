@@ -101,14 +101,11 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     cannot be: IsADirectoryError. Raises OSError with nothing changed.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    temporary = temporary_of(path)
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            remaining = memoryview(content)
-            while remaining:  # a full disk can make a write short
-                remaining = remaining[os.write(descriptor, remaining) :]
-            os.fsync(descriptor)
+            write_all(descriptor, content)
         finally:
             os.close(descriptor)
         temporary.replace(path)
@@ -117,6 +114,19 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
             temporary.unlink()
         raise
     sync_directory(path.parent)
+
+
+def temporary_of(path: Path) -> Path:
+    """A name beside ``path`` for its unfinished next version, which ``remove_leftovers`` knows."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Writes ``content`` and makes it durable. Raises OSError."""
+    remaining = memoryview(content)
+    while remaining:  # a full disk can make a write short
+        remaining = remaining[os.write(descriptor, remaining) :]
+    os.fsync(descriptor)
 
 
 def is_temporary_of(name: str, path: Path) -> bool:
