@@ -20,6 +20,11 @@ LONGEST_CHAIN = 4
 
 ADOPTED = "credhelper_"
 
+NATIVE_KEYS = frozenset(
+    {"role_arn", "source_profile", "duration_seconds", "role_session_name", "external_id", "mfa_serial"}
+)
+"""What the AWS CLI has keys for; adopted they have the prefix, and all others have it always."""
+
 SHORTEST, LONGEST = 900, 43_200  # seconds
 MOST_TAGS = 50
 
@@ -124,7 +129,7 @@ class _Reader:
         key = self._prefix + name if self._prefix + name in keys else ADOPTED + name
         if key not in keys:
             return None
-        if not self._prefix and key.startswith(ADOPTED) and name in _AWS_HAS:
+        if not self._prefix and key.startswith(ADOPTED) and name in NATIVE_KEYS:
             return None  # beside native keys those of an adopted profile mean nothing
         value = keys[key].strip()
         try:
@@ -132,9 +137,6 @@ class _Reader:
         except Wrong as wrong:
             shown = safe(value.partition("\n")[0])
             raise self._section.mistake(f"{key}: “{shown}” is not {wrong}") from None
-
-
-_AWS_HAS = frozenset({"role_arn", "duration_seconds", "role_session_name", "external_id", "mfa_serial"})
 
 
 def _matching(form: re.Pattern[str], described: str) -> Callable[[str], str]:

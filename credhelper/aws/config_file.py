@@ -15,21 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from credhelper.aws import chained_profiles
+from credhelper.aws import chained_profiles, plain_ini
 from credhelper.aws.chained_profiles import LONGEST_CHAIN, Section
 from credhelper.domain.errors import ConfigError
 from credhelper.domain.model import AnyRole, Role, SsoSession
 from credhelper.domain.text import safe
-from credhelper.domain.urls import is_https_or_loopback
+from credhelper.domain.urls import A_REGION, REGION, is_https_or_loopback
 
 NATIVE_PREFIX = "sso_"
 ADOPTED_PREFIX = "credhelper_sso_"
 
 LARGEST = 4 * 1024**2  # bytes; a file with 2,000 profiles has 300 KB
 
-A_REGION = "a region such as eu-west-1"
-_REGION = re.compile(r"[a-z0-9-]{1,32}")
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
+_PLAIN_SECTION = re.compile(r"([a-z-]+) +([A-Za-z0-9_.@/+:%-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,8 @@ class Configuration:
     paths: ConfigPaths
     profiles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sso_sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    from_credentials: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By profile, the keys that the credentials file has, which is laid over the other."""
     _roles: dict[str, AnyRole] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By profile, those that were asked for: a chain is followed once."""
 
@@ -72,7 +73,7 @@ class Configuration:
         if name not in self.profiles:
             raise ConfigError(
                 f"profile “{safe(name)}” is not in {self.paths.config}",
-                hint="aws configure sso --profile " + shlex.quote(safe(name)),
+                hint=how_to_make_profiles(self),
             )
         return self.profiles[name]
 
@@ -81,8 +82,12 @@ class Configuration:
         section = f"[sso-session {safe(name)}]"
         keys = self.sso_sessions.get(name)
         if keys is None:
-            raise ConfigError(f"{self.paths.config}: there is no section {section}", hint="aws configure sso-session")
-        return self._session(name, keys, section, "sso_")
+            raise ConfigError(f"{self.paths.config}: there is no section {section}", hint=_how_to_make(name))
+        try:
+            return self._session(name, keys, section, "sso_")
+        except ConfigError as mistake:
+            mistake.hint = _how_to_make(name)
+            raise
 
     def session_of(self, profile: str) -> SsoSession:
         """The session a profile logs in to; role and account are not needed for that. Raises ConfigError.
@@ -151,7 +156,7 @@ class Configuration:
         keys = self.profile(profile)
         if not keys.get("region"):
             return None
-        return self._required(keys, "region", _section(profile), _REGION, A_REGION)
+        return self._required(keys, "region", _section(profile), REGION, A_REGION)
 
     def role(self, session: str, account_id: str, role_name: str) -> Role:
         """The role named by command-line options. Raises ConfigError."""
@@ -222,9 +227,9 @@ class Configuration:
             raise ConfigError(
                 f"{self.paths.config}: {section}: {prefix}start_url is not an https:// address: {_shown(start_url)}"
             )
-        region = self._required(keys, prefix + "region", section, _REGION, A_REGION)
+        region = self._required(keys, prefix + "region", section, REGION, A_REGION)
         # Scopes belong to an sso-session: the AWS CLI registers legacy clients without any.
-        scopes = None if name is None else _scopes(keys.get("sso_registration_scopes"))
+        scopes = None if name is None else scopes_of(keys.get("sso_registration_scopes"))
         return SsoSession(name, start_url, region, scopes)
 
     def _refuse_contradictions(self, keys: Mapping[str, str], prefix: str, section: str, session: str) -> None:
@@ -259,19 +264,20 @@ def load(paths: ConfigPaths) -> Configuration:
     profiles: dict[str, dict[str, str]] = {}
     sso_sessions: dict[str, dict[str, str]] = {}
     for section, keys in config.items():
-        kind, name = _split_section(section)
+        kind, name = split_section(section)
         if kind.startswith("profile"):
             profiles[name] = keys
         elif kind.startswith("sso-session"):
             sso_sessions[name] = keys
     for name, keys in credentials.items():
         profiles[name] = profiles.get(name, {}) | keys
-    return Configuration(paths, profiles, sso_sessions)
+    from_credentials = {name: frozenset(keys) for name, keys in credentials.items()}
+    return Configuration(paths, profiles, sso_sessions, from_credentials)
 
 
-def is_region(text: str) -> bool:
-    """Whether ``text`` may become part of a host name."""
-    return _REGION.fullmatch(text) is not None
+def scopes_of(text: str | None) -> tuple[str, ...] | None:
+    """What ``sso_registration_scopes`` names, in its order; None where it is not there."""
+    return None if text is None else tuple(scope for item in text.split(",") if (scope := item.strip()))
 
 
 def _shown(value: str) -> str:
@@ -279,24 +285,48 @@ def _shown(value: str) -> str:
     return safe(value.partition("\n")[0])
 
 
+def how_to_make_profiles(configuration: Configuration) -> str:
+    """The command that writes some, for where one is missing."""
+    if configuration.sso_sessions:
+        return "credhelper configure sync   # writes a profile for every role"
+    return "credhelper configure sso-session"
+
+
+def _how_to_make(session: str) -> str:
+    """The command that makes a session's section; without its name where that is none to repeat."""
+    named = f" --sso-session {shlex.quote(session)}" if safe(session) == session else ""
+    return "credhelper configure sso-session" + named
+
+
 def _section(profile: str) -> str:
     return "[default]" if profile == "default" else f"[profile {safe(profile)}]"
 
 
 def _parse(path: Path) -> dict[str, dict[str, str]]:
-    parser = configparser.RawConfigParser()
     try:
-        text = io.TextIOWrapper(io.BytesIO(read(path)), encoding="utf-8")  # any line ending will do, as for botocore
-        parser.read_file(text, source=str(path))
+        content = read(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    plain = plain_ini.sections(content)
+    if plain is not None:
+        return plain
+    parser = parsed(content, path)
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def parsed(content: bytes, path: Path) -> configparser.RawConfigParser:
+    """What botocore makes of such a file; ``path`` is for the message. Raises ConfigError."""
+    parser = configparser.RawConfigParser()
+    try:
+        text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")  # any line ending will do, as for botocore
+        parser.read_file(text, source=str(path))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except configparser.Error as error:
         raise ConfigError(f"{path}: {_explain(error)}") from None
-    return {section: dict(parser.items(section)) for section in parser.sections()}
+    return parser
 
 
 def read(path: Path) -> bytes:
@@ -333,9 +363,13 @@ def _explain(error: configparser.Error) -> str:
             return "cannot be parsed"
 
 
-def _split_section(section: str) -> tuple[str, str]:
+def split_section(section: str) -> tuple[str, str]:
+    """Kind and name of what stands between the brackets, both empty where botocore finds neither."""
     if section == "default":
         return "profile", "default"
+    plain = _PLAIN_SECTION.fullmatch(section)
+    if plain is not None:  # shlex would take 20 microseconds for each
+        return plain[1], plain[2]
     if section[:1].isspace():  # botocore compares the beginning first and splits then
         return "", ""
     try:
@@ -343,10 +377,6 @@ def _split_section(section: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return (words[0], words[1]) if len(words) == 2 else ("", "")
-
-
-def _scopes(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(scope for item in text.split(",") if (scope := item.strip()))
 
 
 def _is_legacy(keys: Mapping[str, str]) -> bool:
