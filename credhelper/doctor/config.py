@@ -27,7 +27,7 @@ def readable(scene: Scene) -> Iterator[Finding]:
     for path, is_config in ((scene.paths.config, True), (scene.paths.credentials, False)):
         if not os.path.lexists(path):
             if is_config:
-                yield warning("config.missing", f"there is no {path}", "aws configure sso")
+                yield warning("config.missing", f"there is no {path}", "credhelper configure sso-session")
             continue
         mistakes = list(_refusals(path, is_config=is_config))
         yield from mistakes or [ok("config.readable", f"{path} can be read by every tool")]

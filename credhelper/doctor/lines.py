@@ -3,7 +3,6 @@
 Lines that run another tool are nobody's business here. What a line prints is a secret: it is looked at and dropped.
 """
 
-import functools
 import itertools
 import os
 import queue
@@ -15,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from credhelper import client
+from credhelper.doctor import adopting
 from credhelper.doctor.findings import Finding, listed, ok, problem, warning
 from credhelper.doctor.scene import Outcome, Scene, parsed
 from credhelper.domain.errors import LoginRequired
-from credhelper.local import private_files
+from credhelper.local import installation, private_files
 
 MOST_RUN = 8  # lines; each may cost a call of AWS
 RUN_SECONDS = 3.0
 
-_OURS = ("/credhelper", "/credhelper/client.py")
 _FIXED = ("Version", "AccessKeyId", "SecretAccessKey")
 
 Keys = Mapping[str, str]
@@ -49,22 +48,12 @@ class _Line:
 def is_ours(keys: Keys) -> bool:
     """Whether a profile's ``credential_process`` runs credhelper."""
     line = keys.get("credential_process")
-    if line is None:
-        return False
-    return any(word == "credhelper" or word.endswith(_OURS) for word in _split(line))
-
-
-@functools.lru_cache(maxsize=4096)
-def _split(line: str) -> tuple[str, ...]:
-    try:
-        return tuple(shlex.split(line))
-    except ValueError:
-        return tuple(line.split())
+    return line is not None and installation.is_ours(line)
 
 
 def _ours(scene: Scene) -> list[_Line]:
     return [
-        _Line(name, keys["credential_process"], _split(keys["credential_process"]))
+        _Line(name, keys["credential_process"], installation.words_of(keys["credential_process"]))
         for name, keys in scene.configuration().profiles.items()
         if is_ours(keys)
     ]
@@ -78,7 +67,7 @@ def stand(scene: Scene) -> Iterator[Finding]:
     fine = []
     found_lines = _ours(scene)
     for line in found_lines:
-        mistakes = list(_mistakes(line))
+        mistakes = list(_mistakes(scene, line))
         yield from mistakes
         if not mistakes:
             fine.append(line.profile)
@@ -93,13 +82,13 @@ def stand(scene: Scene) -> Iterator[Finding]:
         yield ok(
             "line.absent",
             f"without credential_process, only credhelper's own commands know: {listed(without)}"
-            f" (credhelper configure command --profile {shlex.quote(without[0])})",
+            f" (credhelper configure adopt --profile {shlex.quote(without[0])})",
         )
     yield from _client_copy(found_lines)
 
 
-def _mistakes(line: _Line) -> Iterator[Finding]:
-    remedy = _anew(line.profile)
+def _mistakes(scene: Scene, line: _Line) -> Iterator[Finding]:
+    remedy = _anew(scene, line.profile)
     place = f"credential_process of the profile {line.profile}"
     if not line.command or line.text.lstrip().startswith(('"', "'")) or _is_shell(line.text):
         yield problem("line.form", f"{place}: SDKs read it differently; it needs plain absolute paths", remedy)
@@ -168,14 +157,14 @@ def _is_shell(text: str) -> bool:
     return any(character in text for character in "\n#;$\\'`|&<>")
 
 
-def _anew(profile: str) -> str:
+def _anew(scene: Scene, profile: str) -> str:
     command = f"credhelper configure command --profile {shlex.quote(profile)}"
-    return f"{command}   # put what it prints behind credential_process ="
+    return adopting.cure(scene, profile, f"{command}   # put what it prints behind credential_process =")
 
 
 def run(scene: Scene) -> Iterator[Finding]:
     """``line.runs``: what happens when an SDK runs each line. Only with a daemon, for none may be started now."""
-    sound = (line for line in _ours(scene) if not list(_mistakes(line)))
+    sound = (line for line in _ours(scene) if not list(_mistakes(scene, line)))
     runnable = list(itertools.islice(sound, MOST_RUN))
     if not runnable or not scene.daemon().is_running or scene.daemon().error:
         return
@@ -183,7 +172,7 @@ def run(scene: Scene) -> Iterator[Finding]:
     seconds = min(RUN_SECONDS, scene.seconds_left() - 0.3)
     fine = []
     for line, outcome in _run_at_once(scene, runnable, environment, seconds):
-        finding = _judge(line, outcome)
+        finding = _judge(scene, line, outcome)
         if finding is None:
             fine.append(line.profile)
         else:
@@ -207,7 +196,7 @@ def _run_at_once(
         yield ended.get()
 
 
-def _judge(line: _Line, outcome: Outcome) -> Finding | None:
+def _judge(scene: Scene, line: _Line, outcome: Outcome) -> Finding | None:
     place = f"credential_process of the profile {line.profile}"
     if outcome.status == LoginRequired.status:
         return None
@@ -218,7 +207,7 @@ def _judge(line: _Line, outcome: Outcome) -> Finding | None:
     if outcome.status == 0:
         if parsed(outcome.out).keys() >= set(_FIXED):
             return None
-        return problem("line.runs", f"{place}: it prints no credentials", _anew(line.profile))
+        return problem("line.runs", f"{place}: it prints no credentials", _anew(scene, line.profile))
     said = [text.partition(": ")[2] for text in outcome.err.splitlines()]
     why = said[0].removeprefix("error: ") if said else f"it ends with status {outcome.status}"
     hint = next((text.removeprefix("hint: ") for text in said if text.startswith("hint: ")), None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from credhelper.aws import chained_profiles
 from credhelper.aws.chained_profiles import LONGEST_CHAIN
 from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
-from credhelper.doctor import config, lines
+from credhelper.doctor import adopting, config, lines
 from credhelper.doctor.findings import Finding, listed, ok, problem, warning
 from credhelper.doctor.scene import Scene
 from credhelper.domain.errors import ConfigError
@@ -36,7 +36,7 @@ def sessions(scene: Scene) -> Iterator[Finding]:
             yield problem(
                 "session.incomplete",
                 error.message,
-                f"{edit}   # [sso-session {name}] needs sso_start_url = https://… and sso_region",
+                f"credhelper configure sso-session --sso-session {shlex.quote(name)}",
             )
             continue
         if session.scopes and DEFAULT_SCOPES[0] in session.scopes:
@@ -54,7 +54,9 @@ def sessions(scene: Scene) -> Iterator[Finding]:
     if fine:
         yield ok("session.complete", f"complete: {listed(fine)}")
     if scene.is_parsed and configuration.sessions() == ([], []):
-        yield warning("session.none", "no IAM Identity Center session is configured", "aws configure sso")
+        yield warning(
+            "session.none", "no IAM Identity Center session is configured", "credhelper configure sso-session"
+        )
 
 
 def legacy(scene: Scene) -> Iterator[Finding]:
@@ -69,7 +71,7 @@ def legacy(scene: Scene) -> Iterator[Finding]:
         yield warning(
             "profile.legacy",
             f"{listed(names)}: sso_start_url without an sso-session; the token cannot be refreshed ({url})",
-            "aws configure sso-session   # then sso_session = NAME in place of their sso_start_url and sso_region",
+            "credhelper configure sso-session   # then sso_session = NAME in place of sso_start_url and sso_region",
         )
 
 
@@ -109,7 +111,7 @@ def _role(scene: Scene, configuration: Configuration, name: str, keys: Keys, pre
         yield problem(
             "profile.session_missing",
             f"{place} names the sso-session “{named}”, which is not in {scene.paths.config}",
-            f"aws configure sso-session   # with the name {named}",
+            f"credhelper configure sso-session --sso-session {shlex.quote(named)}",
         )
         return
     if session is not None and not _is_sound(configuration, session):
@@ -183,20 +185,21 @@ def _before_process(scene: Scene, name: str, keys: Keys) -> Iterator[Finding]:
             yield problem(
                 "profile.shadowed",
                 f"{place}: SDKs prefer its {sso[0]} to its credential_process, which never runs",
-                edit + remedy,
+                adopting.cure(scene, name, edit + remedy),
             )
         else:
             yield warning(
                 "profile.shadowed",
                 f"{place}: some SDKs prefer its {sso[0]} to its credential_process, and fail",
-                edit + remedy,
+                adopting.cure(scene, name, edit + remedy),
             )
     for key in _BEFORE_PROCESS:
         if key in keys:
+            remedy = edit + (_other_place(name, keys) if key == "role_arn" else f"delete {key}")
             yield problem(
                 "profile.shadowed",
                 f"{place}: SDKs prefer its {key} to its credential_process, which never runs",
-                edit + (_other_place(name, keys) if key == "role_arn" else f"delete {key}"),
+                adopting.cure(scene, name, remedy),
             )
 
 

@@ -668,8 +668,26 @@ def test_a_role_beside_the_command_is_to_be_made_credhelpers_own(home: Home) -> 
         "role_arn = arn:aws:iam::111122223333:role/Mine\nsource_profile = dev\n"
     )
     [found] = [finding for finding in home.look() if finding.id == "profile.shadowed"]
-    assert found.remedy is not None
-    assert "put credhelper_ before role_arn" in found.remedy
+    assert found.remedy == "credhelper configure adopt --profile mine"
+
+
+def test_what_cannot_be_adopted_is_to_be_edited_by_hand(home: Home) -> None:
+    home.add(
+        f"[profile mine]\ncredential_process = {home.line.replace(' dev', ' mine')}\nlogin_session = arn:aws:x\n"
+        "role_arn = arn:aws:iam::111122223333:role/Mine\nsource_profile = dev\n"
+    )
+    found = [finding for finding in home.look() if finding.id == "profile.shadowed"]
+    assert {"put credhelper_ before role_arn", "delete login_session"} == {
+        str(finding.remedy).partition(": ")[2].partition(",")[0] for finding in found
+    }
+
+
+@pytest.mark.parametrize("case", [case for case in LINES if "line.interpreter" in case.problems], ids=lambda c: c.name)
+def test_a_line_that_has_gone_stale_is_mended_by_adopting_anew(home: Home, case: Case) -> None:
+    case.breaks(home)
+    for finding in home.look():
+        if finding.id == "line.interpreter":
+            assert finding.remedy == "credhelper configure adopt --profile dev"
 
 
 def test_documents_on_their_way_into_a_cache_are_secrets_too(home: Home) -> None:

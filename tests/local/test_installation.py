@@ -128,3 +128,18 @@ def test_something_else_in_the_copys_place_is_replaced(tmp_path: Path, kind: str
     installation.put_in_place(env)
     assert copy.read_bytes() == Path(client.__file__).read_bytes()
     assert precious.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_ours"),
+    [
+        ("/usr/bin/python3 -IS /home/u/.local/share/credhelper/client.py dev", True),
+        ("credhelper get --profile dev", True),
+        ("/usr/bin/env X=1 /opt/bin/credhelper --profile dev get", True),
+        ("python3 -m credhelper export --format process", True),
+        ("/opt/tool --cache /var/lib/credhelper", False),
+        ("sudo -u credhelper /opt/tool", False),
+    ],
+)
+def test_a_line_is_ours_when_it_runs_credhelper(line: str, is_ours: bool) -> None:
+    assert installation.is_ours(line) == is_ours
