@@ -6,6 +6,23 @@ from urllib.parse import urlsplit
 _USERINFO = re.compile(r"(?<=://)[^/?#\s]*@|\A[^/?#\s]*@")
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
+REGION = re.compile(r"[a-z0-9-]{1,32}")
+A_REGION = "a region such as eu-west-1"
+
+_LONGEST_SHOWN = 2000  # characters; browsers take as many
+_PLAIN = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+", re.ASCII)  # RFC 3986 section 2, and nothing else
+
+
+def is_fit_to_show(url: str) -> bool:
+    """Whether a person may be sent to ``url``, which somebody else has named.
+
+    Of the characters of a URL alone, so that no terminal obeys it; https or loopback; and without a user name, which
+    reads like a host.
+    """
+    if len(url) > _LONGEST_SHOWN or not _PLAIN.fullmatch(url) or not is_https_or_loopback(url):
+        return False
+    return "@" not in urlsplit(url).netloc
+
 
 def is_https_or_loopback(url: str) -> bool:
     """Whether ``url`` is https, or plain http that does not leave this machine."""
@@ -28,3 +45,8 @@ def is_loopback(url: str) -> bool:
         return urlsplit(url).hostname in _LOOPBACK
     except ValueError:
         return False
+
+
+def is_region(text: str) -> bool:
+    """Whether ``text`` may become the part of a host name that says the region."""
+    return REGION.fullmatch(text) is not None

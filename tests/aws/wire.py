@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+HOSTS = ("127.0.0.1", "127.0.0.2")  # of this machine both, but only the first is called loopback by most programs
+
 
 class Peer:
     """The server's end of one connection."""
@@ -72,17 +74,22 @@ class Wire:
     """Serves each connection by ``script``, from the first request on unless ``unasked``; ends with ``with``."""
 
     def __init__(
-        self, script: Callable[[Peer], None], *, tls: ssl.SSLContext | None = None, unasked: bool = False
+        self,
+        script: Callable[[Peer], None],
+        *,
+        tls: ssl.SSLContext | None = None,
+        unasked: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         self._script = script
         self._tls = tls
         self._unasked = unasked
         self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self._connections: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self.heads: list[bytes] = []
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._threads[0].start()
@@ -122,7 +129,7 @@ class Wire:
 
 
 def tls_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context for 127.0.0.1, and the file that clients must trust."""
+    """A server's context for 127.0.0.1 and 127.0.0.2, and the file that clients must trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "wire")])
     now = datetime.now(UTC)
@@ -134,7 +141,9 @@ def tls_context(directory: Path) -> tuple[ssl.SSLContext, Path]:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address(host)) for host in HOSTS]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     trusted, private = directory / "trusted.pem", directory / "private.pem"

@@ -13,7 +13,7 @@ from credhelper.domain.freshness import REFRESH_WINDOW, Freshness, Life
 from credhelper.domain.model import ChainedRole, Role, SsoSession, Token
 from credhelper.domain.pages import page
 from credhelper.domain.text import safe
-from credhelper.domain.urls import is_https_or_loopback
+from credhelper.domain.urls import is_fit_to_show, is_https_or_loopback
 
 # -- RFC 7636 ---------------------------------------------------------------------------------------------------------
 
@@ -276,3 +276,26 @@ def test_a_chained_role_may_be_made_to_last_less_and_never_longer(
 ) -> None:
     role = ChainedRole(SOURCE, "arn:aws:iam::222233334444:role/Deploy", "eu-west-1", duration_seconds=asked)
     assert role.lasting(most).duration_seconds == then
+
+
+@pytest.mark.parametrize(
+    ("url", "fit"),
+    [
+        ("https://corp-example.awsapps.com/start/#/device?user_code=ABCD-EFGH", True),
+        ("https://device.sso.eu-west-1.amazonaws.com/", True),
+        ("http://127.0.0.1:8443/device", True),
+        ("http://device.example/", False),
+        ("https://corp.awsapps.com@evil.example/", False),
+        ("https://device.example/a@b", True),
+        ("https://device.example/\x1b[2J", False),
+        ("https://device.example/\n", False),
+        ("https://device.example/a b", False),
+        ("https://\u0430ws.example/", False),
+        ("https://device.example/\u202e", False),
+        ("https://device.example/" + "x" * 2000, False),
+        ("javascript:alert(1)", False),
+        ("", False),
+    ],
+)
+def test_an_address_that_somebody_else_names_is_shown_only_if_it_is_plain(url: str, fit: bool) -> None:
+    assert is_fit_to_show(url) is fit
