@@ -5,17 +5,21 @@ Nothing of an answer is believed before it was looked at: what lacks a member or
 
 import functools
 import json
+import re
 import shlex
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from credhelper.aws import start_urls
 from credhelper.aws.server_time import ServerTime
 from credhelper.aws.transport import Answer, Meaning, Refusal, Transport
 from credhelper.domain import documents, oauth
+from credhelper.domain.accounts import Account, Page
 from credhelper.domain.errors import (
+    AccessRefused,
     AssumeRoleDenied,
     ConfigError,
     CredhelperError,
@@ -44,8 +48,14 @@ CALL_DEADLINE = 7.0  # seconds, for all of a call
 FEDERATION_DEADLINE = 4.0  # seconds: it may take a second try
 REVOKE_DEADLINE = 3.0  # seconds: a logout waits for nobody
 
+PAGE_SIZE = 100  # of a list; AWS gives no more on one page
+LONGEST_NAME = 256  # characters; AWS's own have 64 at most, emails 254
+LONGEST_NEXT_TOKEN = 8192  # characters; it becomes part of an address
+
 DEFAULT_POLLING_INTERVAL = 5.0  # seconds, where the answer names none (RFC 8628 section 3.2)
 LONGEST_POLLING_INTERVAL = 600.0  # seconds; no device code lives longer than that
+
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
 NOT_DECIDED = frozenset({oauth.Poll.AGAIN, oauth.Poll.SLOWER})
 
@@ -120,6 +130,18 @@ class IdentityCenter:
     def transport(self) -> Transport:
         """How it calls AWS, for whoever wants to know whether AWS can be reached."""
         return self._transport
+
+    def portal(self, session: SsoSession) -> SsoSession:
+        """The session as its access portal knows it: where a vanity start URL leads, and in which region that is.
+
+        Nothing is asked for a start URL of AWS's own. Raises ConfigError where it leads elsewhere, UpstreamError.
+        """
+        found = start_urls.resolve(session.start_url, session.region, self.where_it_leads)
+        return replace(session, start_url=found.start_url, region=found.region or session.region)
+
+    def where_it_leads(self, start_url: str) -> str | None:
+        """Where a web address redirects to, if it does. Raises UpstreamError."""
+        return self._transport.redirection(start_url, deadline=start_urls.LOOK_DEADLINE)
 
     @_told("RegisterClient")
     def register_client(self, session: SsoSession, flow: Flow) -> Registration:
@@ -236,6 +258,28 @@ class IdentityCenter:
             answer.place,
         )
 
+    @_told("ListAccounts")
+    def list_accounts(self, session: SsoSession, access_token: str, next_token: str | None = None) -> Page[Account]:
+        """ListAccounts, one page: the accounts in which the person has a role.
+
+        Raises AccessRefused, Refused (UnauthorizedException: the token is no good), UpstreamError.
+        """
+        answer = self._list("list_accounts", session, {"accessToken": access_token}, next_token, _of_session(session))
+        return Page(tuple(map(_account, _items(answer, "accountList"))), _next_token(answer))
+
+    @_told("ListAccountRoles")
+    def list_account_roles(
+        self, session: SsoSession, account_id: str, access_token: str, next_token: str | None = None
+    ) -> Page[str]:
+        """ListAccountRoles, one page: the names of the person's roles in an account.
+
+        Raises RoleNotAssigned, Refused (UnauthorizedException: the token is no good), UpstreamError.
+        """
+        request = {"accessToken": access_token, "accountId": account_id}
+        answer = self._list("list_account_roles", session, request, next_token, _of_account(session, account_id))
+        names = (_role_name(each, account_id) for each in _items(answer, "roleList"))
+        return Page(tuple(name for name in names if len(name) <= LONGEST_NAME), _next_token(answer))
+
     @_told("AssumeRole")
     def assume_role(
         self, role: ChainedRole, source: RoleCredentials, session_name: str, code: str | None = None
@@ -335,6 +379,14 @@ class IdentityCenter:
             refresh_token=_optional_text(answer, "refreshToken"),
         )
 
+    def _list(
+        self, operation: str, session: SsoSession, request: dict[str, Any], next_token: str | None, meaning: Meaning
+    ) -> Answer:
+        request |= {"maxResults": PAGE_SIZE} | ({} if next_token is None else {"nextToken": next_token})
+        return self._transport.call(
+            "sso", session.region, operation, request, deadline=self._call_deadline, meaning=meaning
+        )
+
     def _oidc(self, region: str, operation: str, request: dict[str, Any]) -> Answer:
         return self._transport.call("sso-oidc", region, operation, request, deadline=self._call_deadline)
 
@@ -367,6 +419,36 @@ def _of_role(role: Role) -> Meaning:
             f"role {safe(role.role_name)} in account {safe(role.account_id)} is not assigned to you"
             f" in session {safe(role.session.label)} ({refusal.reason})",
             hint=f"ask whoever administers IAM Identity Center to assign it{other}",
+        )
+
+    return meaning
+
+
+def _of_session(session: SsoSession) -> Meaning:
+    """What the portal means by refusing the list of accounts: the login was not asked for with this in mind."""
+
+    def meaning(refusal: Refusal) -> CredhelperError | None:
+        if refusal.status != 403:
+            return None
+        return AccessRefused(
+            f"the login to session {safe(session.label)} gives no access to accounts ({refusal.reason})",
+            hint="put sso_registration_scopes = sso:account:access into its section, then log in anew with --force",
+        )
+
+    return meaning
+
+
+def _of_account(session: SsoSession, account_id: str) -> Meaning:
+    """What the portal means by refusing the list of an account's roles."""
+    selector = "" if session.name is None else " --sso-session " + shlex.quote(session.name)
+
+    def meaning(refusal: Refusal) -> CredhelperError | None:
+        if refusal.status not in {403, 404}:
+            return None
+        return RoleNotAssigned(
+            f"no role in account {safe(account_id)} is assigned to you in session {safe(session.label)}"
+            f" ({refusal.reason})",
+            hint="credhelper accounts" + selector,
         )
 
     return meaning
@@ -437,6 +519,35 @@ def _text(answer: Answer, key: str) -> str:
 
 def _optional_text(answer: Answer, key: str) -> str | None:
     return _text(answer, key) if answer.get(key) else None
+
+
+def _items(answer: Answer, key: str) -> list[Answer]:
+    """The members of a list, each of which holds others."""
+    found = answer.get(key)
+    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
+        raise _not_aws(answer, key)
+    return [Answer(each, answer.place) for each in found]
+
+
+def _next_token(answer: Answer) -> str | None:
+    found = _optional_text(answer, "nextToken")
+    if found is not None and len(found) > LONGEST_NEXT_TOKEN:
+        raise _not_aws(answer, "nextToken")
+    return found
+
+
+def _account(found: Answer) -> Account:
+    account_id = _text(found, "accountId")
+    if not _ACCOUNT_ID.fullmatch(account_id):
+        raise _not_aws(found, "accountId")
+    name, email = (_optional_text(found, key) or "" for key in ("accountName", "emailAddress"))
+    return Account(account_id, name[:LONGEST_NAME], email[:LONGEST_NAME])
+
+
+def _role_name(found: Answer, account_id: str) -> str:
+    if found.get("accountId") not in {None, account_id}:
+        raise _not_aws(found, "accountId")
+    return _text(found, "roleName")
 
 
 def _number(answer: Answer, key: str) -> float:

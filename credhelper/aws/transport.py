@@ -39,8 +39,14 @@ LARGEST_ANSWER = 1024 * 1024  # bytes, headers included; AWS's own have a few th
 UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What botocore's parsers raise over answers that are not of AWS's shape, such as a list where an object belongs."""
 
-TAKES_NO_POST = frozenset({405, 501})
-"""What an endpoint says that knows GET only (RFC 9110 sections 15.5.6 and 15.6.2)."""
+NOT_TAKEN = frozenset({405, 501})
+"""What a server says that knows GET only, to anything else (RFC 9110 sections 15.5.6 and 15.6.2)."""
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""The answers whose Location header is the address to go to instead (RFC 9110 section 15.4)."""
+
+NO_MATTER_WHERE = "us-east-1"
+"""The region of a client that asks no API of AWS's, for botocore makes none without."""
 
 IN_THE_WAY = "is a captive portal or a proxy in the way?"
 
@@ -118,18 +124,7 @@ class Transport:
         post = AWSRequest("POST", url, headers, encoded.encode("ascii")).prepare()
         get = AWSRequest("GET", f"{url}?{encoded}", {"User-Agent": headers["User-Agent"]}).prepare()
         place = safe(url)
-        with self._posting_client(url, region) as client:
-            try:
-                with limited(deadline, LARGEST_ANSWER):
-                    reply = client._endpoint.http_session.send(post)
-                    if reply.status_code in TAKES_NO_POST:
-                        reply = client._endpoint.http_session.send(get)
-                    status, body = reply.status_code, reply.content
-                    found = {name.lower(): value for name, value in reply.headers.items()}
-            except (botocore.exceptions.BotoCoreError, OSError) as error:
-                raise _unavailable(error, place) from None
-            except UNREADABLE:
-                raise Unavailable(f"{place} sent an answer that cannot be read") from None
+        status, found, body = self._exchange(url, region, (post, get), deadline)
         about = {"HTTPStatusCode": status, "HTTPHeaders": found}
         if status != 200:
             # AWS's own refusals are web pages here: their status is all there is to tell.
@@ -137,6 +132,26 @@ class Transport:
             answer = {"ResponseMetadata": about, "Error": {"Code": reason}}
             raise _explain(answer, place, None, self._server_time.now())
         return Answer(_json_object(body, place), place)
+
+    def redirection(self, url: str, *, deadline: float) -> str | None:
+        """Where a web address sends whoever asks; None where it has an answer of its own.
+
+        A HEAD, or a GET where that is not taken; no body is read and nothing is followed. Over after ``deadline``
+        seconds. Raises Unavailable, Throttled, Refused and ConfigError.
+        """
+        headers = {"User-Agent": f"credhelper/{__version__}"}
+        head, get = (AWSRequest(method, url, headers, stream_output=True).prepare() for method in ("HEAD", "GET"))
+        status, found, _ = self._exchange(url, NO_MATTER_WHERE, (head, get), deadline)
+        place = safe(url)
+        if status in REDIRECTS:
+            return found.get("location") or None
+        if 200 <= status < 300:
+            return None
+        if status in {407, 511}:  # a proxy's word, or a network's own: not that of the address
+            raise Unavailable(f"{place} answered HTTP {status}; {IN_THE_WAY}")
+        about = {"HTTPStatusCode": status, "HTTPHeaders": found}
+        answer = {"ResponseMetadata": about, "Error": {"Code": f"HTTP {status}"}}
+        raise _explain(answer, place, None, self._server_time.now())
 
     def partition(self, region: str) -> str:
         """The partition that a region belongs to, such as ``aws-cn``. Reads botocore's data. Raises ConfigError."""
@@ -146,6 +161,29 @@ class Transport:
         except botocore.exceptions.BotoCoreError:
             raise ConfigError(f"“{safe(region)}” is a region of no partition of AWS's that is known here") from None
         return found
+
+    def _exchange(
+        self, url: str, region: str, requests: tuple[Any, Any], deadline: float
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers (in lower case) and body of an answer to the first request, or to the second where the first
+        is not taken. The body is left unread where the request wants a stream. Raises Unavailable and ConfigError.
+        """
+        place = safe(url)
+        with self._posting_client(url, region) as client:
+            send = client._endpoint.http_session.send
+            try:
+                with limited(deadline, LARGEST_ANSWER):
+                    reply = send(requests[0])
+                    if reply.status_code in NOT_TAKEN:
+                        reply.raw.close()
+                        reply = send(requests[1])
+                    with contextlib.closing(reply.raw):
+                        body = b"" if requests[0].stream_output else reply.content
+                    return reply.status_code, {name.lower(): value for name, value in reply.headers.items()}, body
+            except (botocore.exceptions.BotoCoreError, OSError) as error:
+                raise _unavailable(error, place) from None
+            except UNREADABLE:
+                raise Unavailable(f"{place} sent an answer that cannot be read") from None
 
     def _perform(
         self, client: Any, operation: str, request: Mapping[str, Any], deadline: float, meaning: Meaning | None

@@ -12,6 +12,7 @@ from typing import Any
 
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.messages import Answer, Request
+from credhelper.sandbox.rate_limit import RateLimit
 from credhelper.sandbox.registrations import ACCOUNT_ACCESS
 from credhelper.sandbox.shapes import Shapes, read_request, write_output
 from credhelper.sandbox.sign_ins import SignIn
@@ -27,9 +28,10 @@ _Input = dict[str, Any]
 class Portal:
     service = "sso"
 
-    def __init__(self, state: State, shapes: Shapes) -> None:
+    def __init__(self, state: State, shapes: Shapes, rate_limit: RateLimit) -> None:
         self._state = state
         self._shapes = shapes
+        self._rate_limit = rate_limit
         self._operations: dict[str, Callable[[SignIn, _Input], _Input]] = {
             "GetRoleCredentials": self._get_role_credentials,
             "ListAccounts": self._list_accounts,
@@ -39,6 +41,7 @@ class Portal:
     def perform(self, operation: str, request: Request) -> Answer:
         # Who asks comes before what is asked: without a good token the rest is nobody's business.
         sign_in = self._state.sign_ins.bearer(request.headers.get(_BEARER_HEADER, ""))
+        self._rate_limit.admit(sign_in.person)
         model = self._shapes.operation(self.service, operation)
         given = read_request(model, request)
         if operation == "Logout":

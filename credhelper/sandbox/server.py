@@ -5,7 +5,7 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -21,6 +21,7 @@ from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.messages import Answer, Request
 from credhelper.sandbox.oidc import Oidc
 from credhelper.sandbox.portal import Portal
+from credhelper.sandbox.rate_limit import RateLimit
 from credhelper.sandbox.registrations import GRANTS
 from credhelper.sandbox.shapes import Shapes
 from credhelper.sandbox.state import State
@@ -73,7 +74,15 @@ class Sandbox:
         region: str = "us-east-1",
         clock: Callable[[], float] = time.time,
         log: Callable[[str], None] | None = None,
+        start_urls: Iterable[str] = (),
+        rate_limit: float | None = None,
+        burst: int | None = None,
+        retry_after: int | None = None,
     ) -> None:
+        """`rate_limit`: how many calls of the portal a person may make in a second; see `RateLimit`.
+
+        `start_urls`: more of them that the APIs here take, beside `start_url` and `/start`.
+        """
         self.region = region
         self.start_url = START_URL
         self.admin_token = secrets.token_urlsafe(32)
@@ -87,13 +96,15 @@ class Sandbox:
         self._http = HttpServer(port, self._serve, clock)
         self.url = f"http://127.0.0.1:{self._http.port}"
         self.directory = directory or default_directory()
-        start_urls = frozenset({self.start_url, f"{self.url}/start"})
-        self._state = State(clock, lifetimes or Lifetimes(), self.directory, start_urls)
+        known = frozenset({self.start_url, f"{self.url}/start", *start_urls})
+        self._state = State(clock, lifetimes or Lifetimes(), self.directory, known)
         shapes = Shapes()
         self._browser = Browser(self._state, clock, self._http.port)
         self._sts = Sts(self._state)
         self._federation = Federation(self._state, clock)
-        self._routes = _routes(Oidc(self._state, shapes, self.url), Portal(self._state, shapes), self._browser)
+        self._rate_limit = RateLimit(clock, rate_limit, burst, retry_after)
+        portal = Portal(self._state, shapes, self._rate_limit)
+        self._routes = _routes(Oidc(self._state, shapes, self.url), portal, self._browser)
         self._names = {operation for operation, _ in self._routes.values()}
         self._names |= {
             *OPERATIONS,
@@ -116,6 +127,11 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def throttled(self) -> int:
+        """How many calls were answered 429 because they came too fast."""
+        return self._rate_limit.refused
 
     def environment(self) -> dict[str, str]:
         """What points the AWS CLI, the SDKs and credhelper here."""
