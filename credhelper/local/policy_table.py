@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.text import safe
 from credhelper.local import setting_checks as checks
-from credhelper.local.setting_checks import Check, Wrong
+from credhelper.local.setting_checks import Check, Mistake, Wrong
 
 if TYPE_CHECKING:
     from credhelper.local.toml_lines import Place
@@ -71,8 +71,6 @@ KEYS: Mapping[str, Check] = {
 }
 """What a table may say, and what its values may be."""
 
-Mistake = tuple["Place", str]
-
 
 def read(tables: list[dict[str, Any]], unknown: "checks.Unknown") -> tuple[tuple[Rule, ...], list[Mistake]]:
     """The rules in file order as far as they are right, and all that is wrong with them.
@@ -83,29 +81,13 @@ def read(tables: list[dict[str, Any]], unknown: "checks.Unknown") -> tuple[tuple
     mistakes: list[Mistake] = []
     for number, table in enumerate(tables):
         place: Place = ("policy", number)
-        values, wrong = _values(place, table, unknown)
+        values, wrong = checks.table_values("[[policy]]", KEYS, place, table, unknown)
         mistakes += wrong or _contradictions(place, values, rules)
         if not wrong and "name" in values and "match" in values:
             rules.append(Rule(**values))
     if len(tables) > MOST_RULES:
         mistakes.append((("policy", MOST_RULES), f"there are more than {MOST_RULES} [[policy]] tables"))
     return tuple(rules), mistakes
-
-
-def _values(
-    place: "Place", table: Mapping[str, object], unknown: "checks.Unknown"
-) -> tuple[dict[str, Any], list[Mistake]]:
-    values: dict[str, Any] = {}
-    mistakes: list[Mistake] = []
-    for key, value in table.items():
-        if key not in KEYS:
-            mistakes.append(((*place, key), unknown(key, list(KEYS))))
-            continue
-        try:
-            values[key] = KEYS[key](value)
-        except Wrong as wrong:
-            mistakes.append(((*place, key), f"[[policy]] {key} {wrong}"))
-    return values, mistakes
 
 
 def _contradictions(place: "Place", values: Mapping[str, Any], rules: list[Rule]) -> Iterator[Mistake]:

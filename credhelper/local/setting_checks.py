@@ -1,11 +1,14 @@
 """What a value of ``config.toml`` may be: a check returns it as the field of ``Settings`` wants it, or says why not."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.text import safe
+
+if TYPE_CHECKING:
+    from credhelper.local.toml_lines import Place
 
 Check = Callable[[object], Any]
 """Takes a value as tomllib gives it. Raises Wrong."""
@@ -13,8 +16,14 @@ Check = Callable[[object], Any]
 Unknown = Callable[[str, list[str]], str]
 """Words the mistake of a key that is none of those there are."""
 
+Mistake = tuple["Place", str]
+"""Where in the document something is wrong, and what, beginning with the key's name."""
+
 Span = tuple[time, time]
 """Two local times of day, from and until; it goes past midnight when the second is the earlier."""
+
+FIRST_PORT, LAST_PORT = 1024, 65_535
+"""Below the first, only root may listen."""
 
 _LONGEST_SHOWN = 40  # characters of a wrong value
 _TIME = r"([01]\d|2[0-3]):([0-5]\d)"
@@ -56,6 +65,16 @@ def whole_number(least: int, most: int) -> Check:
         raise Wrong(f"is {shown(value)}, and must be a whole number from {least} to {most}{quotes}")
 
     return checked
+
+
+def port_or_any(value: object) -> int:
+    """A port that a program of the user's may listen on; 0 for any."""
+    if value == 0 and isinstance(value, int) and not isinstance(value, bool):
+        return 0
+    try:
+        return int(whole_number(FIRST_PORT, LAST_PORT)(value))
+    except Wrong as wrong:
+        raise Wrong(f"{wrong}, or 0 for any that is free") from None
 
 
 def duration(least: int, most: int) -> Check:
@@ -150,6 +169,23 @@ def _span(value: object) -> Span:
     if start == end:
         raise Wrong(f"holds {shown(value)}, whose ends are the same; for none at all: enabled = false")
     return start, end
+
+
+def table_values(
+    heading: str, keys: Mapping[str, Check], place: "Place", table: Mapping[str, object], unknown: Unknown
+) -> tuple[dict[str, Any], list[Mistake]]:
+    """What an entry of an array of tables sets, as far as it is right, and what is wrong with it."""
+    values: dict[str, Any] = {}
+    mistakes: list[Mistake] = []
+    for key, value in table.items():
+        if key not in keys:
+            mistakes.append(((*place, key), unknown(key, list(keys))))
+            continue
+        try:
+            values[key] = keys[key](value)
+        except Wrong as wrong:
+            mistakes.append(((*place, key), f"{heading} {key} {wrong}"))
+    return values, mistakes
 
 
 def shown(value: object) -> str:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.errors import ConfigError
 from credhelper.domain.text import safe
-from credhelper.local import policy_table
+from credhelper.local import policy_table, sync_table
 from credhelper.local import setting_checks as checks
 from credhelper.local.policy_table import Rule
-from credhelper.local.setting_checks import Check, Span, Wrong
+from credhelper.local.setting_checks import Check, Mistake, Span, Wrong
+from credhelper.local.sync_table import Sync
 
 if TYPE_CHECKING:
     from credhelper.local.toml_lines import Place
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 LARGEST = 256 * 1024  # bytes
 MOST_TOLD = 50  # mistakes
 
-TABLES = ("vault", "log", "metrics", "notify", "lock")
-RULES = "policy"
-"""The one array of tables; see ``policy_table``."""
+TABLES = ("login", "vault", "log", "metrics", "notify", "lock")
+ARRAYS = {"policy": policy_table.read, "sync": sync_table.read}
+"""The arrays of tables, each a field of ``Settings`` by that name, and who reads them."""
+EACH = {"policy": "rule", "sync": "session"}
+"""What an entry of each is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ class Settings:
 
     token_store: str = "shared"  # noqa: S105  # a choice, no secret
     """"shared": ``~/.aws/sso/cache``, with the AWS CLI. "keyring": sealed files that only credhelper reads."""
+    login_redirect_port: int = 0
+    """The port on 127.0.0.1 that the browser comes back to after a login; 0: any that is free."""
+    login_copy: bool = False
+    """Whether a login on a terminal sends its address to the terminal's clipboard."""
     vault_backend: str = "auto"
     """Which keyring holds the key that seals files: "auto", "secret-service", "kwallet", "macos"; "off": none."""
     log_level: str = "info"
@@ -56,6 +63,8 @@ class Settings:
     """Whether everything is locked when the machine goes to sleep."""
     policy: tuple[Rule, ...] = ()
     """The ``[[policy]]`` rules, in file order."""
+    sync: tuple[Sync, ...] = ()
+    """The ``[[sync]]`` tables, in file order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +86,8 @@ class _Key:
 
 KEYS = (
     _Key("", "token_store", checks.one_of("shared", "keyring")),
+    _Key("login", "redirect_port", checks.port_or_any),
+    _Key("login", "copy", checks.yes_or_no),
     _Key("vault", "backend", checks.vault_backend),
     _Key("log", "level", checks.one_of("debug", "info", "warning", "error")),
     _Key("log", "format", checks.one_of("text", "json")),
@@ -89,9 +100,6 @@ KEYS = (
 
 AT_START = ("token_store", "vault_backend")
 """Fields that are taken up when a daemon starts, and never later."""
-
-Mistake = tuple["Place", str]
-"""Where in the document something is wrong, and what, beginning with the key's name."""
 
 
 def load(path: Path) -> Settings:
@@ -117,14 +125,14 @@ def load(path: Path) -> Settings:
 def changes(old: Settings, new: Settings) -> list[str]:
     """The names of the keys in which two differ, as people write them: "[log] level"."""
     differing = [key.label for key in KEYS if getattr(old, key.field) != getattr(new, key.field)]
-    return differing + ([_heading(RULES)] if old.policy != new.policy else [])
+    return differing + [_heading(name) for name in ARRAYS if getattr(old, name) != getattr(new, name)]
 
 
 def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
     """What the document sets, as far as it is right, and all that is wrong with it."""
     values: dict[str, Any] = {}
     mistakes: list[Mistake] = []
-    headings = (*TABLES, RULES)
+    headings = (*TABLES, *ARRAYS)
     top = {name: value for name, value in document.items() if name not in headings and not _is_table(value)}
     _check_table("", top, (), values, mistakes)
     for name, value in document.items():
@@ -132,8 +140,8 @@ def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
             continue
         if name not in headings:
             mistakes.append(((name,), f"there is no table [{safe(name)}]" + _table_meant(name)))
-        elif name == RULES:
-            values[RULES], wrong = _rules(value)
+        elif name in ARRAYS:
+            values[name], wrong = _entries(name, value)
             mistakes += wrong
         elif isinstance(value, dict):
             _check_table(name, value, (name,), values, mistakes)
@@ -143,10 +151,11 @@ def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
     return settings, mistakes + list(_contradictions(settings))
 
 
-def _rules(value: object) -> tuple[tuple[Rule, ...], list[Mistake]]:
+def _entries(name: str, value: object) -> tuple[tuple[Any, ...], list[Mistake]]:
     if isinstance(value, list) and all(isinstance(one, dict) for one in value):
-        return policy_table.read(value, lambda key, known: _no_such(_heading(RULES), key, known))
-    return (), [((RULES,), f"{RULES} is {checks.shown(value)}, and must be tables, one for each rule: [[{RULES}]]")]
+        return ARRAYS[name](value, lambda key, known: _no_such(_heading(name), key, known))
+    told = f"{name} is {checks.shown(value)}, and must be tables, one for each {EACH[name]}: {_heading(name)}"
+    return (), [((name,), told)]
 
 
 def _is_table(value: object) -> bool:
@@ -203,11 +212,12 @@ def _no_such(table: str, name: str, known: Sequence[str]) -> str:
 
 
 def _heading(table: str) -> str:
-    return f"[[{table}]]" if table == RULES else f"[{table}]"
+    return f"[[{table}]]" if table in ARRAYS else f"[{table}]"
 
 
 def _table_meant(name: str) -> str:
-    return _did_you_mean(name, (*TABLES, RULES), "[{}]").replace(f"[{RULES}]", _heading(RULES))
+    told = _did_you_mean(name, (*TABLES, *ARRAYS), "[{}]")
+    return re.sub(r"\[(\w+)\]", lambda found: _heading(found[1]), told)
 
 
 def _did_you_mean(word: str, known: Sequence[str], form: str) -> str:

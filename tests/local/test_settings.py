@@ -14,9 +14,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from credhelper.domain.errors import ConfigError
-from credhelper.local import places, policy_table, settings
+from credhelper.local import places, policy_table, settings, sync_table
 from credhelper.local.policy_table import Rule
 from credhelper.local.settings import Settings
+from credhelper.local.sync_table import RegionRule, Sync
 
 SAMPLE = Path(__file__).parents[2] / "config" / "credhelper.toml"
 
@@ -58,6 +59,9 @@ def test_every_key_can_be_set(path: Path) -> None:
         token_store = "keyring"
         vault.backend = "secret-service"
         log = { level = "debug", format = "json" }
+        [login]
+        redirect_port = 8400
+        copy = true
         [metrics]
         listen = "[::1]:9418"
         [notify]
@@ -84,6 +88,8 @@ def test_every_key_can_be_set(path: Path) -> None:
     assert load(path, content) == Settings(
         token_store="keyring",
         vault_backend="secret-service",
+        login_redirect_port=8400,
+        login_copy=True,
         log_level="debug",
         log_format="json",
         metrics_listen="[::1]:9418",
@@ -105,6 +111,7 @@ def test_every_key_can_be_set(path: Path) -> None:
         *(("log", "level", f'"{word}"', word) for word in ("debug", "info", "warning", "error")),
         *(("log", "format", f'"{word}"', word) for word in ("text", "json")),
         *(("metrics", "listen", f'"{place}"', place) for place in ("", "127.0.0.1:1", "127.9.9.9:65535", "[::1]:80")),
+        *(("login", "redirect_port", str(port), port) for port in (0, 1024, 65_535)),
         ("notify", "before_minutes", "0", 0),
         ("notify", "quiet_hours", '""', ()),
         ("notify", "quiet_hours", "[]", ()),
@@ -131,16 +138,34 @@ def test_the_sample_names_every_key_and_explains_it() -> None:
         assert lines[where - 1].startswith("# "), key.label
 
 
+def shown_table(name: str) -> list[str]:
+    """The table that the sample shows in a comment, until the next empty line."""
+    shown = SAMPLE.read_text().partition(f"# [[{name}]]")
+    return [line.removeprefix("# ") for line in (shown[1] + shown[2].partition("\n\n")[0]).splitlines()]
+
+
+def test_the_sync_table_that_the_sample_shows_is_one(path: Path) -> None:
+    lines = shown_table("sync")
+    (table,) = load(path, "\n".join(lines)).sync
+    assert table == Sync(
+        "corp",
+        region="eu-west-1",
+        regions=(RegionRule(("*US*", "444455556666"), "us-east-1"),),
+        include=("*",),
+        exclude=("Sandbox *", "*/Billing"),
+    )
+    assert {key for line in lines for key in sync_table.KEYS if line.startswith(f"{key} = ")} == {*sync_table.KEYS}
+
+
 def test_the_rule_that_the_sample_shows_is_one(path: Path) -> None:
-    shown = SAMPLE.read_text().partition("# [[policy]]")
-    lines = [line.removeprefix("# ") for line in (shown[1] + shown[2]).splitlines()]
+    lines = shown_table("policy")
     (rule,) = load(path, "\n".join(lines)).policy
     assert (rule.name, rule.confirm, rule.max_ttl, rule.deny) == ("production", 900, 3600, False)
     assert {key for line in lines for key in policy_table.KEYS if line.startswith(f"{key} = ")} == {*policy_table.KEYS}
 
 
 def test_every_field_has_a_key() -> None:
-    assert {*(key.field for key in settings.KEYS), "policy"} == set(dataclasses.asdict(Settings()))
+    assert {*(key.field for key in settings.KEYS), *settings.ARRAYS} == set(dataclasses.asdict(Settings()))
     assert {key.table for key in settings.KEYS} == {"", *settings.TABLES}
 
 
@@ -148,6 +173,7 @@ def test_two_settings_differ_in_named_keys() -> None:
     changed = Settings(token_store="keyring", log_level="debug")
     assert settings.changes(Settings(), changed) == ["token_store", "[log] level"]
     assert settings.changes(changed, changed) == []
+    assert settings.changes(Settings(), Settings(sync=(Sync("corp", native=True),))) == ["[[sync]]"]
     rules = (Rule("x", ("*",), deny=True),)
     assert settings.changes(Settings(), Settings(policy=rules)) == ["[[policy]]"]
     assert settings.changes(Settings(policy=rules), Settings(policy=(Rule("x", ("*",), deny=True),))) == []
@@ -174,7 +200,9 @@ BACKENDS = '"auto", "secret-service", "kwallet", "macos", "off"'
 LISTEN = 'an address of this machine\'s loopback with a port (1 to 65535), such as "127.0.0.1:9418" or "[::1]:9418"'
 SPANS = 'spans such as "22:00-07:00" (00:00 to 23:59): one, or a list of them'
 RULE = "[[policy]]\nname = 'x'\nmatch = '*'"
+SYNC = "[[sync]]\nsso_session = 'corp'"
 MINUTES = "a whole number from 0 to 1440"
+PORTS = "a whole number from 1024 to 65535, or 0 for any that is free"
 
 BAD = {
     # values at the top
@@ -236,6 +264,10 @@ BAD = {
     # [notify]
     "[notify]\nenabled = 'yes'": 'line 2: [notify] enabled is "yes", and must be true or false, without quotes',
     "[notify]\nenabled = 1": "line 2: [notify] enabled is 1, and must be true or false",
+    **{
+        f"[login]\nredirect_port = {port}": f"line 2: [login] redirect_port is {port}, and must be {PORTS}"
+        for port in (-1, 1, 1023, 65536, "true")
+    },
     "[notify]\nbefore_minutes = -1": f"line 2: [notify] before_minutes is -1, and must be {MINUTES}",
     "[notify]\nbefore_minutes = 1441": f"line 2: [notify] before_minutes is 1441, and must be {MINUTES}",
     "[notify]\nbefore_minutes = 1.5": f"line 2: [notify] before_minutes is 1.5, and must be {MINUTES}",
@@ -278,6 +310,30 @@ BAD = {
     f"{RULE}\nmax_ttl = '13h'": 'line 4: [[policy]] max_ttl is "13h", and must be a time from "15m" to "12h"',
     f"{RULE}\nmax_ttl = true": "line 4: [[policy]] max_ttl is true, and must be a time from",
     f"{RULE}\ndeny = 'no'": 'line 4: [[policy]] deny is "no", and must be true or false, without quotes',
+    # [[sync]]
+    "sync = 'x'": 'line 1: sync is "x", and must be tables, one for each session: [[sync]]',
+    "[sync]\nregion = 'x'": "line 1: sync is a table, and must be tables, one for each session: [[sync]]",
+    "[[synch]]\nregion = 'x'": "line 1: there is no table [synch] (did you mean [[sync]]?)",
+    "#\n[[sync]]\nregion = 'eu-west-1'": "line 2: [[sync]] sso_session is missing: it says whose profiles the table",
+    "[[sync]]\nsso_session = ' '": 'line 2: [[sync]] sso_session is " ", and must be the name of an [sso-session]',
+    f"{SYNC}\n{SYNC}": 'line 4: [[sync]] sso_session is "corp", as in another table',
+    f"{SYNC}\nregoin = ''": "line 3: there is no key [[sync]] regoin (did you mean [[sync]] region?)",
+    f"{SYNC}\nregion = 'Ireland'": 'line 3: [[sync]] region is "Ireland", and must be a region such as "eu-west-1"',
+    f"{SYNC}\nname_template = 1": "line 3: [[sync]] name_template is 1, and must be a text such as",
+    f"{SYNC}\nname_template = 'x'": "line 3: [[sync]] name_template names neither the account nor the role",
+    f"{SYNC}\nname_template = '{{x}}'": "line 3: [[sync]] name_template has the field {x}; there are {account_name}, ",
+    f"{SYNC}\nname_template = '{{role_name!r}}'": "line 3: [[sync]] name_template has the field {role_name!r}; there",
+    f"{SYNC}\nname_template = '{{role_name:>9}}'": "line 3: [[sync]] name_template has the field {role_name:>9};",
+    f"{SYNC}\nname_template = '{{role_name'": "line 3: [[sync]] name_template has a brace without its other one",
+    f"{SYNC}\nname_template = 'ü {{role_name}}'": "line 3: [[sync]] name_template has “ü ”, and outside its fields",
+    f"{SYNC}\nname_template = '{'x' * 201}'": "line 3: [[sync]] name_template is longer than 200 characters",
+    f"{SYNC}\ninclude = [1]": "line 3: [[sync]] include holds 1, and must be a pattern such as",
+    f"{SYNC}\nexclude = ''": 'line 3: [[sync]] exclude is "", and must be a pattern such as',
+    f"{SYNC}\nregions = 'x'": "line 3: [[sync]] regions must be a list of tables such as { match =",
+    f"{SYNC}\nregions = [{{ match = '*' }}]": "line 3: [[sync]] regions must be a list of tables such as",
+    f"{SYNC}\nregions = [{{ match = 1, region = 'x' }}]": "line 3: [[sync]] regions has a match that is 1, and must",
+    f"{SYNC}\nregions = [{{ match = '*', region = 'X' }}]": 'line 3: [[sync]] regions has a region that is "X", and',
+    f"{SYNC}\nnative = 'yes'": 'line 3: [[sync]] native is "yes", and must be true or false, without quotes',
     # no TOML
     "token_store = shared": "line 1: is not TOML: Invalid value (column 15)",
     "\n\n[vault\n": "line 3: is not TOML: ",
