@@ -1,19 +1,25 @@
-"""Who asked for what lately, by their programs' names: a notice says whom the end of a session hits."""
+"""Who asked for what lately, by their programs' names: a notice says whom the end of a session hits.
+
+And whom it has hit: a person who is asked to log in sees what waits for it.
+"""
 
 from credhelper.domain.model import SsoSession
 from credhelper.local.clock import Clock
 
 LATELY = 3600.0  # seconds
+WAITING = 600.0  # seconds for which a program that was told to have somebody log in counts as waiting
 MOST_NAMES = 32  # of one session
 
 NAMED = 2  # how many are called by their names
 
 
 class Callers:
-    """The programs that used each session. Lives on the event loop."""
+    """The programs that used each session, or were refused. Lives on the event loop."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, lately: float = LATELY) -> None:
+        """``lately`` is for how many seconds they are remembered."""
         self._clock = clock
+        self._lately = lately
         self._seen: dict[str, dict[str, float]] = {}
         """By session, then by name, the latest last: when, in seconds of the clock that runs on in suspends."""
 
@@ -27,9 +33,13 @@ class Callers:
         if len(seen) > MOST_NAMES:
             del seen[next(iter(seen))]
 
+    def forget(self, session: SsoSession) -> None:
+        """From here on it is as if nobody had asked for a role of ``session``."""
+        self._seen.pop(session.cache_key, None)
+
     def lately(self, session: SsoSession) -> list[str]:
-        """The names of those that asked in the last hour, the latest first."""
-        since = self._clock.boottime() - LATELY
+        """The names of those that asked lately, the latest first."""
+        since = self._clock.boottime() - self._lately
         seen = self._seen.get(session.cache_key, {})
         return [name for name, when in reversed(seen.items()) if when >= since]
 

@@ -8,15 +8,20 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
+import re
 import shlex
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
+from credhelper.agent.followed import Followed
 from credhelper.agent.tokens import Tokens
+from credhelper.aws import start_urls
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain import oauth
 from credhelper.domain.documents import timestamp
@@ -31,7 +36,7 @@ from credhelper.domain.errors import (
 from credhelper.domain.freshness import REGISTRATION_WINDOW
 from credhelper.domain.model import DeviceAuthorization, Flow, IssuedToken, Registration, SsoSession, Token
 from credhelper.domain.text import safe
-from credhelper.domain.urls import is_https_or_loopback
+from credhelper.domain.urls import is_fit_to_show
 from credhelper.local import file_lock, private_files
 from credhelper.local.clock import Clock
 from credhelper.local.redirect import Redirect
@@ -46,9 +51,15 @@ AUTHORIZATION_TIME = timedelta(minutes=10)
 """How long a person has to sign in in the browser, second factors included (the AWS CLI gives the same)."""
 
 CALL_DEADLINE = 10.0  # seconds
+LOOK_DEADLINE = start_urls.LOOK_DEADLINE + 1  # seconds for a vanity start URL, whose look itself ends before
 KEEP_DEADLINE = 20.0  # seconds for a token that has been granted: nobody wants to lose it
 LONGEST_BACK_OFF = 15.0  # seconds between two polls while the connection fails
 LOCK_PATIENCE = 8.0  # seconds a finished login waits for a refresh in another process to end
+
+USER_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,30}[A-Za-z0-9]", re.ASCII)
+"""What may be shown as a code to compare: AWS's are ABCD-EFGH. Anything longer or stranger nobody can compare."""
+
+MOST_WAITING = 32  # names of programs that one login tells of
 
 FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientException"})
 """The server does not know the cached registration (any more): a new one helps."""
@@ -77,14 +88,21 @@ class _Kept(Enum):
     NOT_WANTED = "not wanted"
 
 
-class Login:
+class Login(Followed):
     """One login under way, or ended; ``events`` is what everyone who follows it is shown."""
 
-    def __init__(self, session: SsoSession, flow: Flow, started_at: datetime, hint: str | None) -> None:
+    def __init__(
+        self, session: SsoSession, flow: Flow, started_at: datetime, hint: str | None, redirect_port: int = 0
+    ) -> None:
+        super().__init__()
         self.session = session
+        self.portal = session
+        """The session as AWS is told of it: a vanity start URL leads to another one, and perhaps to another region."""
         self.flow = flow
         self.hint = hint
         """The command that starts it again."""
+        self.redirect_port = redirect_port
+        """Where the browser is to come back to on 127.0.0.1; 0: to any port that is free."""
         self.abandoned = threading.Event()
         """Tells work in its thread, which cannot be cancelled, that its result is no longer wanted."""
         self.logged_out = threading.Event()
@@ -95,30 +113,50 @@ class Login:
         self.error: CredhelperError | None = None
         self.on_end: Callable[[str], None] = lambda _: None
         """Told how it ended: "ok", or an error's ``code``."""
-        self._news = asyncio.Event()
-        self._followers = 0
-        self._task: asyncio.Task[None] | None = None
+        self._waiting: list[str] = []
+        self._has_asked = False
+
+    @property
+    def kept(self) -> SsoSession:
+        """The session as its files know it: by the configured start URL, in the region in which it really is."""
+        return replace(self.session, region=self.portal.region)
 
     def begin(self, work: Callable[["Login"], Awaitable[Token]]) -> None:
         """Starts the flow."""
-        self._task = asyncio.ensure_future(self._run(work))
+        self._start(self._run(work))
 
     def tell(self, event: Event) -> None:
         """Adds an event for every follower, present and future."""
         self.events.append(event)
-        self._news.set()
-        self._news = asyncio.Event()
+        self._wake()
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self._task is not None and self._task.done()
+    def ask(self, event: Event) -> None:
+        """Tells the event that shows a person where to go; what waits for the login is told after it."""
+        self.tell(event)
+        self._has_asked = True
+        self._tell_who_waits()
+
+    def waited_for_by(self, names: list[str]) -> None:
+        """These programs cannot go on without it. Followers are told when one of them is new."""
+        new = [name for name in names if name not in self._waiting][: MOST_WAITING - len(self._waiting)]
+        if new:
+            self._waiting += new
+            self._tell_who_waits()
+
+    def about(self) -> Event:
+        """What it is about, for whoever begins to follow it; not among ``events``, for it is no step of the login."""
+        return {
+            "event": "about",
+            "sso_session": self.session.name,
+            "start_url": self.session.start_url,
+            "flow": self.flow.value,
+            "expires_at": timestamp(self.expires_at),
+        }
 
     async def follow(self) -> AsyncGenerator[Event, None]:
         """Every event from the first on. When the last follower leaves before the end, the login is cancelled."""
-        self._followers += 1
         shown = 0
-        try:
+        async with self._followed():
             while True:
                 news = self._news
                 while shown < len(self.events):
@@ -127,29 +165,25 @@ class Login:
                 if self.has_ended:
                     return
                 await self._next(news)
-        finally:
-            self._followers -= 1
-            if self._followers == 0:
-                await self.cancel()
 
     async def cancel(self) -> None:
         """Ends the flow if it is still under way."""
-        if self._task is not None and not self._task.done():
+        if not self.has_ended:
             self.abandoned.set()
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await self._cancel()
 
-    async def _next(self, news: asyncio.Event) -> None:
-        assert self._task is not None  # noqa: S101  # it has begun
-        waiting = asyncio.ensure_future(news.wait())
-        try:
-            await asyncio.wait({waiting, self._task}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
+    async def _left_alone(self) -> None:
+        await self.cancel()
+
+    def _tell_who_waits(self) -> None:
+        if self._waiting and self._has_asked:
+            self.tell({"event": "waiting", "clients": list(self._waiting)})
 
     async def _run(self, work: Callable[["Login"], Awaitable[Token]]) -> None:
         try:
             token = await work(self)
+            if self.portal.region != self.session.region:
+                self.tell({"event": "region", "sso_session": self.session.name, "region": self.portal.region})
             self.tell(logged_in(self.session, token.expires_at))
         except Refused as error:
             self._fail(_with_what_to_check(error, self.session))
@@ -187,14 +221,16 @@ class Logins:
         self._sleep = sleep
         self._under_way: dict[str, Login] = {}
 
-    def join(self, session: SsoSession, flow: Flow, *, force: bool, hint: str | None = None) -> Login | None:
+    def join(
+        self, session: SsoSession, flow: Flow, *, force: bool, hint: str | None = None, redirect_port: int = 0
+    ) -> Login | None:
         """The session's login, begun now unless one is under way; None when the session is good and not forced."""
         login = self._under_way.get(session.cache_key)
         if login is not None and not login.has_ended:
             return login
         if not force and self._tokens.is_good(session):
             return None
-        login = Login(session, flow, self._clock.now(), hint)
+        login = Login(session, flow, self._clock.now(), hint, redirect_port)
         self._under_way[session.cache_key] = login
         login.begin(self._by_code if flow is Flow.AUTHORIZATION_CODE else self._by_device)
         return login
@@ -222,18 +258,15 @@ class Logins:
 
     async def _by_code(self, login: Login) -> Token:
         """Authorization code with PKCE: the listener is bound before anybody learns the URL."""
-        session, proof = login.session, oauth.Proof.new()
+        session, proof = await self._portal(login), oauth.Proof.new()
         registration = await self._registration(login)
         async with contextlib.AsyncExitStack() as stack:
             try:
-                redirect = await stack.enter_async_context(Redirect(proof.state))
+                redirect = await stack.enter_async_context(Redirect(proof.state, login.redirect_port))
             except OSError as error:
-                raise CredhelperError(
-                    f"no port on 127.0.0.1 for the browser to come back to: {error.strerror}",
-                    hint="log in with --use-device-code",
-                ) from error
+                raise self._no_port(login, error) from error
             url = await self._call(lambda: self._api.authorize_url(session, registration, redirect.uri, proof))
-            login.tell({"event": "authorize", "url": url})
+            login.ask({"event": "authorize", "url": url})
             try:
                 code = await self._code(login, redirect)
                 token = await self._obtain_and_keep(
@@ -251,6 +284,19 @@ class Logins:
                 raise
             redirect.conclude(*SUCCESS)
             return token
+
+    def _no_port(self, login: Login, error: OSError) -> CredhelperError:
+        hint = f"{login.hint or 'credhelper login'} --use-device-code"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        if not login.redirect_port:
+            return CredhelperError(f"no port on 127.0.0.1 for the browser to come back to: {why}", hint=hint)
+        if error.errno == errno.EADDRINUSE:
+            others = (other for other in self.under_way() if other is not login)
+            holder = next((other for other in others if other.redirect_port == login.redirect_port), None)
+            why = f"the login to session “{safe(holder.session.label)}” waits there" if holder else "it is in use"
+        return CredhelperError(
+            f"the browser cannot come back to port {login.redirect_port} on 127.0.0.1: {why}", hint=hint
+        )
 
     async def _code(self, login: Login, redirect: Redirect) -> str:
         try:
@@ -273,10 +319,12 @@ class Logins:
         """Device code: polls until the person has decided (RFC 8628 section 3.5)."""
         registration, authorization = await self._device_authorization(login)
         addresses = (authorization.verification_uri, authorization.verification_uri_complete)
-        if not all(map(is_https_or_loopback, addresses)):
-            raise Unavailable("AWS named a verification address that is not https://")
+        if not all(map(is_fit_to_show, addresses)):
+            raise Unavailable("AWS named a verification address that is not a plain https:// one")
+        if not USER_CODE.fullmatch(authorization.user_code):
+            raise Unavailable("AWS named a user code that nobody could compare")
         login.expires_at = authorization.expires_at
-        login.tell(
+        login.ask(
             {
                 "event": "device_authorization",
                 "verification_uri": authorization.verification_uri,
@@ -288,7 +336,7 @@ class Logins:
         return await self._poll(login, registration, authorization)
 
     async def _device_authorization(self, login: Login) -> tuple[Registration, DeviceAuthorization]:
-        session = login.session
+        session = await self._portal(login)
         registration = await self._registration(login)
         try:
             return registration, await self._call(lambda: self._api.start_device_authorization(session, registration))
@@ -299,7 +347,7 @@ class Logins:
         return fresh, await self._call(lambda: self._api.start_device_authorization(session, fresh))
 
     async def _poll(self, login: Login, registration: Registration, authorization: DeviceAuthorization) -> Token:
-        session, interval = login.session, authorization.interval
+        session, interval = login.portal, authorization.interval
         pause = interval
         while self._clock.now() < authorization.expires_at:
             await self._sleep(pause)
@@ -326,14 +374,25 @@ class Logins:
                 pause = max(interval, min(max(pause * 2, 1.0), LONGEST_BACK_OFF))  # RFC 8628 section 3.5: exponential
         raise _too_late(login)
 
+    async def _portal(self, login: Login) -> SsoSession:
+        """The session as AWS is told of it. Where a vanity start URL leads is looked up for each login anew."""
+        if start_urls.is_vanity(login.session.start_url):
+            try:
+                login.portal = await self._workers.run(
+                    LOOK_DEADLINE, lambda: self._api.portal(login.session), lane="start URL"
+                )
+            except DeadlineExceeded as error:
+                raise Unavailable(f"{safe(login.session.start_url)} gave {error}") from None
+        return login.portal
+
     async def _registration(self, login: Login, *, reuse: bool = True) -> Registration:
-        cache, session = self._tokens.cache, login.session
+        cache, session = self._tokens.cache, login.kept
 
         def find_or_register() -> Registration:
             found = cache.load_registration(session) if reuse else None
             if found and found.flow is login.flow and found.expires_at - self._clock.now() >= REGISTRATION_WINDOW:
                 return found
-            made = self._api.register_client(session, login.flow)
+            made = self._api.register_client(login.portal, login.flow)
             if login.abandoned.is_set():
                 return made
             path = cache.registration_path(session)
@@ -349,7 +408,7 @@ class Logins:
 
     def _forget_registration(self, login: Login) -> None:
         """Nobody came back from the sign-in page: perhaps it no longer knows our client, which only the person saw."""
-        path = self._tokens.cache.registration_path(login.session)
+        path = self._tokens.cache.registration_path(login.kept)
         with contextlib.suppress(OSError):
             private_files.remove(path)
 
@@ -361,7 +420,7 @@ class Logins:
         All in one piece of blocking work: a login that is given up in the middle, by a logout perhaps, must neither
         leave a token behind nor a sign-in that nobody knows of.
         """
-        session = login.session
+        session = login.kept
         given_up = threading.Event()
 
         def work() -> tuple[Token, _Kept]:

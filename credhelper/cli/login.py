@@ -3,16 +3,20 @@
 import argparse
 import json
 import os
+import sys
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
-from credhelper.cli import browser, daemon_link, options, speech
+from credhelper.cli import browser, daemon_link, options, speech, terminal
+from credhelper.cli.logging_in import login_ways
+from credhelper.cli.logging_in.login_lines import BESIDE, Face, Json, Lines
+from credhelper.cli.logging_in.login_ways import Way
+from credhelper.cli.picking import pick
 from credhelper.domain.errors import ConfigError, CredhelperError, DoneInPart, UsageError
-from credhelper.domain.model import Flow
 from credhelper.domain.text import safe
 
-FIRST_EVENT_SECONDS = 45  # two calls to AWS at most, each of which has its own time limit
+FIRST_EVENT_SECONDS = 45  # a look at a vanity start URL and two calls to AWS, each with a time limit of its own
 EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
 
 Event = dict[str, Any]
@@ -25,9 +29,21 @@ def add(commands: options.Commands, summary: str) -> None:
         help=summary,
         description="Logs in, in the browser, and returns at once when the session is still good."
         " The token goes where the AWS CLI keeps its own, so that one login serves every tool. A chained profile with"
-        " mfa_serial then asks on the terminal for a code of that device.",
+        " mfa_serial then asks on the terminal for a code of that device. " + pick.HELP,
     )
     _add_flow_options(parser)
+    parser.add_argument(
+        "--redirect-port",
+        metavar="N",
+        help="have the browser come back to this port on 127.0.0.1, for `ssh -L N:127.0.0.1:N` (also [login]"
+        " redirect_port in config.toml); so it is no login by device code, also over SSH",
+    )
+    parser.add_argument(
+        "--copy",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="send the address to the terminal's clipboard by OSC 52, also over SSH (else as [login] copy says)",
+    )
     parser.add_argument("--all", action="store_true", help="log in to every session of ~/.aws/config")
     parser.add_argument("--force", action="store_true", help="log in even when the session is still good")
     options.add_json(parser)
@@ -43,7 +59,7 @@ def add_sso(commands: options.Commands) -> None:
     )
     _add_flow_options(parser)
     options.add_aws_cli_habits(parser)
-    parser.set_defaults(run=run, all=False, force=True, json=False, asks_for_codes=False)
+    parser.set_defaults(run=run, all=False, force=True, json=False, asks_for_codes=False, redirect_port=None, copy=None)
 
 
 def _add_flow_options(parser: argparse.ArgumentParser) -> None:
@@ -57,33 +73,40 @@ def _add_flow_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Logs in to the chosen session, or to each one."""
+    way = login_ways.choose(args, os.environ)
     if not args.all:
+        if args.asks_for_codes and not args.json:  # not where `aws sso login` or a program was meant
+            pick.pick_session(args)
         selector = options.session_fields(args)
-        _login(args, selector)
+        _login(args, selector, way)
         if args.asks_for_codes and args.sso_session is None:
             _ask_for_codes(args, selector)
         return 0
     if args.profile is not None or args.sso_session is not None:
         raise UsageError("--all means every session: it excludes --profile and --sso-session")
-    return _login_to_all(args)
+    return _login_to_all(args, way)
 
 
-def _login_to_all(args: argparse.Namespace) -> int:
+def _login_to_all(args: argparse.Namespace, way: Way) -> int:
     """One session after the other; one that fails keeps nobody from the others."""
     from credhelper.cli import callers_files
 
     configuration = callers_files.load()
     sessions, mistakes = configuration.sessions()
     if not sessions and not mistakes:
-        raise ConfigError(f"{configuration.paths.config} has no session to log in to", hint="aws configure sso")
+        raise ConfigError(
+            f"{configuration.paths.config} has no session to log in to", hint="credhelper configure sso-session"
+        )
     failures: list[CredhelperError] = list(mistakes)
-    for session in sessions:
+    for number, session in enumerate(sessions, start=1):
+        if sys.stderr.isatty() and not args.json:
+            speech.note(f"Session {number} of {len(sessions)}: {safe(session.label)}")
         if session.name is not None:
             selector = {"sso_session": session.name}
         else:  # a legacy one is named by a profile that uses it
             selector = {"profile": next(name for name in configuration.profiles if configuration.uses(name, session))}
         try:
-            _login(args, selector)
+            _login(args, selector, way)
         except CredhelperError as error:
             failures.append(error)
     for failure in failures:
@@ -93,31 +116,85 @@ def _login_to_all(args: argparse.Namespace) -> int:
     return DoneInPart.status if len(failures) < len(sessions) + len(mistakes) else failures[0].status
 
 
-def _login(args: argparse.Namespace, selector: dict[str, str]) -> None:
-    opener = browser.command(os.environ)
-    reason = None if args.use_device_code else _why_not_here(opener)
-    flow = Flow.DEVICE_CODE if args.use_device_code or reason else Flow.AUTHORIZATION_CODE
-    fields = selector | {"flow": flow.value} | ({"force": "1"} if args.force else {})
+def _login(args: argparse.Namespace, selector: dict[str, str], way: Way) -> None:
+    fields = selector | way.fields | ({"force": "1"} if args.force else {})
     last: Event = {}
     try:
-        with closing(
-            daemon_link.stream("login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS)
-        ) as events:
-            for text in events:
+        with ExitStack() as stack:
+            face = stack.enter_context(_face(args, way))
+            events = daemon_link.stream(
+                "login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS, meanwhile=face.meanwhile
+            )
+            for text in stack.enter_context(closing(events)):
                 event = json.loads(text)
-                if event["event"] == "warning":
-                    speech.note(f"credhelper: warning: {safe(event['message'])}")
+                face.show(event, is_first=not last)
+                if event["event"] in BESIDE:
+                    _hear(face, selector, event)
                     continue
-                is_first, last = not last, event
-                if last["event"] == "device_authorization" and reason:
-                    speech.note(f"Logging in with a device code, because {reason}.")
-                speech.result(text) if args.json else _show(last, is_first=is_first)
-                if opener is not None and not args.no_browser:
-                    _open(opener, last)
+                last = event
+                _help_on(args, way, face, event)
     except CredhelperError as error:
         if args.json and last.get("event") != "failed":
             _tell_failure(error)
         raise
+
+
+def _face(args: argparse.Namespace, way: Way) -> Face:
+    """What shows the login: a screen where there is a terminal for it, else lines."""
+    if args.json:
+        return Json(way, os.environ)
+    if os.environ.get("NO_COLOR") or not terminal.can_draw(sys.stderr):
+        return Lines(way, os.environ)
+    from credhelper.cli.logging_in.login_screen import Screen  # and with it all that draws
+
+    return Screen(way, os.environ)
+
+
+def _hear(face: Face, selector: Mapping[str, str], event: Event) -> None:
+    """Acts on what is told beside the login's own steps."""
+    if event["event"] == "warning":
+        face.note(f"credhelper: warning: {safe(event['message'])}")
+    elif event["event"] == "region":
+        from credhelper.cli.logging_in import found_region  # few start URLs are vanity ones
+
+        remark = found_region.keep(selector, event)
+        if remark is not None:
+            face.note(remark)
+
+
+def _help_on(args: argparse.Namespace, way: Way, face: Face, event: Event) -> None:
+    """Opens the address of an event that has one, and copies it, as far as that is wanted."""
+    url = event.get("url") or event.get("verification_uri_complete")
+    if url is None:
+        return
+    if _wants_copy(args):
+        from credhelper.cli.logging_in import clipboard
+
+        why_not = clipboard.why_not_sent(url, os.environ)
+        face.note(
+            "The address was sent to your terminal's clipboard."
+            if why_not is None
+            else f"The address was not sent to the clipboard, because {why_not}."
+        )
+    if way.opener is not None and browser.open_url(list(way.opener), url) is None:
+        face.note("The browser could not be started: please open the address by hand.")
+
+
+def _wants_copy(args: argparse.Namespace) -> bool:
+    """As the options say; else as config.toml does, for a person at a terminal."""
+    if args.copy is not None or args.json or not sys.stderr.isatty():
+        return bool(args.copy)
+    from credhelper.local import places
+
+    try:
+        path = places.settings_file(places.environment())
+        if not path.exists():  # nearly always, and what reads it is not loaded
+            return False
+        from credhelper.local import settings
+
+        return settings.load(path).login_copy
+    except ConfigError:  # the daemon's to tell, and `doctor`'s: a login goes on
+        return False
 
 
 def _ask_for_codes(args: argparse.Namespace, selector: Mapping[str, str]) -> None:
@@ -134,49 +211,3 @@ def _ask_for_codes(args: argparse.Namespace, selector: Mapping[str, str]) -> Non
 
 def _tell_failure(error: CredhelperError) -> None:
     speech.result(json.dumps({"event": "failed", "code": error.code, "message": error.message}))
-
-
-def _why_not_here(opener: list[str] | None) -> str | None:
-    """Why the browser of this machine cannot bring the answer back, in words that follow "because"; None if it can.
-
-    --no-browser changes nothing about it: it says who opens the address, not how one logs in.
-    """
-    if opener is None and os.environ.get("BROWSER"):
-        return f"no browser can be started: BROWSER={safe(os.environ['BROWSER'])}"
-    reason = browser.headless_reason(os.environ)
-    return "no browser can be started" if reason is None and opener is None else reason
-
-
-def _show(event: Mapping[str, Any], *, is_first: bool) -> None:
-    match event["event"]:
-        case "authorize":
-            speech.note("To log in, sign in at this address in a browser on this machine:")
-            speech.result(safe_url(event["url"]))
-            speech.note("Waiting for you to approve it there. Ctrl-C gives up.")
-        case "device_authorization":
-            speech.note("To log in, open this address in any browser:")
-            speech.result(safe_url(event["verification_uri"]))
-            speech.note("and enter this code, or compare it with the one shown there:")
-            speech.result(safe(event["user_code"]))
-            speech.note(f"With the code filled in: {safe_url(event['verification_uri_complete'])}")
-            speech.note(
-                f"Waiting for you to approve it there until {speech.moment(event['expires_at'])}. Ctrl-C gives up."
-            )
-        case "logged_in" if not is_first:
-            speech.note(f"The token is good until {speech.moment(event['expires_at'])}.")
-            speech.result(f"Successfully logged into Start URL: {safe(event['start_url'])}")
-        case "logged_in":
-            name = event["sso_session"] or event["start_url"]
-            until = speech.moment(event["expires_at"])
-            speech.note(f"Already logged in to {safe(name)} until {until}. To log in anew, add --force.")
-
-
-def _open(opener: list[str], event: Event) -> None:
-    url = event.get("url") or event.get("verification_uri_complete")
-    if url is not None and browser.open_url(opener, url) is None:
-        speech.note("The browser could not be started: please open the address by hand.")
-
-
-def safe_url(url: str) -> str:
-    """A URL to print: whole, for a cut one is of no use, and without anything a terminal would obey."""
-    return "".join(character for character in url if "!" <= character <= "~")

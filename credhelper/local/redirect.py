@@ -33,10 +33,11 @@ _HEADERS = [
 class Redirect:
     """An async context manager: listening inside, closed outside."""
 
-    def __init__(self, state: str) -> None:
+    def __init__(self, state: str, port: int = 0) -> None:
+        """``port`` is where to listen; 0: at any that is free. Entering raises OSError where it cannot be had."""
         self._state = state
         self._server: asyncio.Server | None = None
-        self._port = 0
+        self._port = port
         self._connections: set[asyncio.Task[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
         loop = asyncio.get_running_loop()
@@ -44,7 +45,7 @@ class Redirect:
         self._final_page: asyncio.Future[str] = loop.create_future()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=LARGEST_REQUEST)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port, limit=LARGEST_REQUEST)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 

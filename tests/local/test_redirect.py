@@ -171,6 +171,20 @@ async def test_a_browser_that_leaves_before_the_end_disturbs_nobody() -> None:
     assert reader is not None
 
 
+async def test_a_port_of_ones_own_is_taken_and_free_again_at_once() -> None:
+    async with Redirect(STATE) as first:
+        number = port(first)
+    for _ in range(2):
+        async with Redirect(STATE, number) as redirect:
+            assert redirect.uri == f"http://127.0.0.1:{number}/oauth/callback"
+            browser = asyncio.ensure_future(request(redirect, GOOD))
+            assert await redirect.callback() == Callback(code="c")
+            redirect.conclude("", "")
+            await browser
+            with pytest.raises(OSError):
+                await Redirect(STATE, number).__aenter__()
+
+
 async def test_it_listens_on_the_loopback_address_only(redirect: Redirect) -> None:
     assert redirect.uri == f"http://127.0.0.1:{port(redirect)}/oauth/callback"
     assert redirect._server is not None
