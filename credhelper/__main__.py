@@ -1,6 +1,6 @@
 """``python -m credhelper``."""
 
-from credhelper.cli.main import main
+from credhelper.cli.entry import main
 
 if __name__ == "__main__":
     raise SystemExit(main())
