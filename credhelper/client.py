@@ -20,7 +20,7 @@ import _socket
 import sys
 from posix import _exit, environ, execv, getcwdb, getuid, lstat, times, uname, write
 
-PROTOCOL = b"2"
+PROTOCOL = b"3"
 MAX_REQUEST = 65_536
 MAX_ANSWER = 16 * 1024 * 1024
 DEADLINE = 10  # seconds a caller waits at most

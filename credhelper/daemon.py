@@ -263,7 +263,7 @@ def _outside_world(agent: "Agent", socket_file: SocketFile, attention: _Attentio
 
 def _clear_leftovers(home: Path, state: Path) -> None:
     """What writers that were killed have left: whole secrets may be in it."""
-    for directory in (home / ".aws" / "sso" / "cache", places.vault_directory(state)):
+    for directory in (home / ".aws" / "sso" / "cache", places.vault_directory(state), state):
         for path in private_files.remove_leftovers(directory):
             log.info("removed what a killed process had left: %s", path)
 
@@ -271,5 +271,5 @@ def _clear_leftovers(home: Path, state: Path) -> None:
 def _keep_client_up_to_date() -> None:
     try:
         installation.put_in_place(places.environment())
-    except OSError as error:
+    except CredhelperError as error:
         log.warning("the client's copy could not be brought up to date: %s", error)

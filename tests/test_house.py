@@ -23,6 +23,7 @@ FLOORS = {
     "aws": 2,
     "log": 1,
     "local": 1,
+    "identity_pools": 1,
     "domain": 0,
 }
 """Who may import whom: floors below one's own, and one's own. aws uses local's files, never the reverse."""

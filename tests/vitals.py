@@ -55,6 +55,12 @@ def quiet_place() -> Iterator[None]:
             tempfile.tempdir = before
 
 
+def cpu_seconds(pid: int) -> float:
+    """The processor's time that a process has taken so far, its own and the kernel's for it. Raises OSError."""
+    fields = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def wake_ups(pid: int) -> int:
     """How often all threads that live now have been put to sleep so far, and so have been awake. Raises OSError."""
     tasks = Path("/proc", str(pid), "task")

@@ -16,23 +16,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from credhelper import __version__
-from credhelper.agent import leases, status
+from credhelper.agent import leases, prompt, status
 from credhelper.agent import logout as log_out
 from credhelper.agent.audit import Audit
-from credhelper.agent.callers import Callers
+from credhelper.agent.callers import WAITING, Callers
 from credhelper.agent.choices import Choices
 from credhelper.agent.configurations import Configurations
 from credhelper.agent.confirmations import Confirmations
 from credhelper.agent.counts import Counts
-from credhelper.agent.gate import Gate, Passage, Wanted
+from credhelper.agent.gate import Gate, Outcome, Passage, Wanted
 from credhelper.agent.health import Health
+from credhelper.agent.inventory import Inventory, Tell, Wish
 from credhelper.agent.keeper import Keeper
 from credhelper.agent.lock import Lock
 from credhelper.agent.login import Event, Login, Logins, logged_in
 from credhelper.agent.mfa_codes import MfaCodes
 from credhelper.agent.notices import Notices
+from credhelper.agent.offers import Offers
 from credhelper.agent.openings import Openings, refuse_other_role
 from credhelper.agent.policy import Policy
+from credhelper.agent.portals import Portals
+from credhelper.agent.recent import Recent
 from credhelper.agent.revocations import Ending, Revocations
 from credhelper.agent.role_credentials import Entry, RoleCredentialsCache
 from credhelper.agent.settings_in_force import SettingsInForce
@@ -113,6 +117,7 @@ class Agent:
         self.settings = SettingsInForce(settings, self._disk)
         self._lock_path = lambda key: places.refresh_lock(state_directory, key)
         self._vault_directory = places.vault_directory(state_directory)
+        self._state_directory = state_directory
         box = KeyBox()
         self.vault = Vault(
             self._vault_directory, keychain, key_name(home), box, Workers("keyring", 1), Workers("vault", 1)
@@ -123,29 +128,48 @@ class Agent:
         self.tokens = Tokens(cache, self._api, clock, self._network, self._lock_path, rng)
         self.roles = RoleCredentialsCache(self.tokens, self._api, clock, self._network, rng)
         self.logins = Logins(self.tokens, self._api, clock, self._network, self._lock_path)
+        self.inventory = Inventory(
+            self.tokens,
+            self._api,
+            clock,
+            self._network,
+            self._disk,
+            rng,
+            lambda key: places.inventory_file(state_directory, key),
+        )
         self.revocations = Revocations(self._api, clock, self._network, rng)
         self.gate = Gate()
         self.lock = Lock(places.locked_marker(state_directory), clock, self._disk)
         self.gate.checks += [self.lock.check, refuse_other_role]
-        self.gate.on_outcome.append(self.audit.note)
+        self.recent = Recent(places.recent_file(state_directory), clock, Workers("recent", 1))
+        self.gate.on_outcome += [self.audit.note, self.recent.note]
         self.callers = Callers(clock)
+        self.waiting = Callers(clock, lately=WAITING)
+        self.gate.on_outcome.append(self._note_who_waits)
         self.notices = Notices(self.tokens, self.callers, clock, desktop, places.told_notices(state_directory))
         self.notices.apply(settings)
         self.settings.on_change.append(self.notices.apply)
         self.openings = Openings(places.open_doors(state_directory, socket or state_directory), clock, self._disk)
         self.gate.checks.append(self.openings.refuse_closed)
         self.upkeep = Upkeep(
-            (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit), clock
+            (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit, self.recent), clock
         )
         self.keeper = Keeper(self.vault, self.tokens, self.roles, self._api.server_time)
         self.configurations = Configurations(home)
         self.choices = Choices(self.configurations)
+        self.offers = Offers(
+            self.configurations,
+            self.recent,
+            self.inventory.names,
+            lambda session: self.tokens.describe(session).state,
+        )
         self.confirmations = Confirmations(clock, desktop)
         self.policy = Policy(self.configurations, self.confirmations, lambda: self.settings.file)
         self.gate.checks.append(self.policy.check)
         for applying in (self.lock.apply, self.confirmations.apply, self.policy.apply):
             applying(settings)
             self.settings.on_change.append(applying)
+        self.portals = Portals(self._api, self._network)
         self.mfa_codes = MfaCodes(self.choices, self.roles, self.policy)
         self.counts = Counts()
         self.health = Health(
@@ -187,7 +211,7 @@ class Agent:
         self.configurations.on_new_file = self._watch
         self.configurations.on_forgotten_file = self._watch_no_more
         self.configurations.on_change = self.roles.forget_failures
-        for part in (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit):
+        for part in (self.tokens, self.roles, self.revocations, self.notices, self.openings, self.audit, self.recent):
             part.on_attention = self.upkeep.wake
 
     def _have_counted(self) -> None:
@@ -239,6 +263,7 @@ class Agent:
         self.roles.drop_outlived(session)
         if self.tokens.is_gone(session):  # logged out by another program, or by another daemon of this home
             self._behind(self.openings.end(session.cache_key))
+            self._behind(self.inventory.clear(session))
         self.keeper.keep_sign_in(session)
         self.upkeep.wake()
 
@@ -409,6 +434,25 @@ class Agent:
         except DeadlineExceeded as error:
             raise Unavailable(f"botocore's data gave {error}") from None
 
+    async def list_inventory(self, fields: Fields, tell: Tell) -> Json:
+        """The accounts and roles of the chosen session, or of the only one; ``tell`` is given events of the progress.
+
+        It hands out no credentials, but makes calls with the login: while locked it refuses, at the end too. Raises
+        Locked, LoginRequired, ConfigError, UsageError, AccessRefused, UpstreamError.
+        """
+        wish, session = Wish.of(fields), self.choices.session_to_list(fields)
+        await self._until_tokens_can_be_read()
+        try:
+            found = await self.inventory.take(session, wish, tell)
+        except LoginRequired as error:
+            is_chosen = self.choices.is_session_chosen(fields)
+            options = "credhelper login " + self.choices.selector(session, fields) if is_chosen else None
+            raise LoginRequired(
+                error.message, hint=error.hint or options or self.choices.login_command(session)
+            ) from None
+        self.lock.refuse()
+        return {**found}
+
     async def before_login(self) -> None:
         """Has the keyring asked, which may prompt the person who is there: perhaps a login turns out to be needless."""
         await self._for_a_moment(self.vault.ask(is_person_there=True))
@@ -416,15 +460,35 @@ class Agent:
     def login(self, fields: Fields) -> tuple[Login | None, Event]:
         """The chosen session's login, begun or joined; None with the event to show when there is nothing to do."""
         session = self.choices.session(fields)
-        # As the AWS CLI: a legacy profile logs in with a device code, whatever the caller can do.
-        flow = Flow.DEVICE_CODE if session.name is None else Flow(fields["flow"])
+        port = int(fields.get("redirect_port", 0)) or self.settings.now.login_redirect_port
+        flow = Flow(fields["flow"])
+        if session.name is None:  # as the AWS CLI: a legacy profile, with a device code, whatever the caller can do
+            flow = Flow.DEVICE_CODE
+        elif port and fields.get("by_itself") == "1":  # the person has seen to it that the browser comes back there
+            flow = Flow.AUTHORIZATION_CODE
         hint = "credhelper login " + self.choices.selector(session, fields)
-        login = self.logins.join(session, flow, force=fields.get("force") == "1", hint=hint)
+        login = self.logins.join(session, flow, force=fields.get("force") == "1", hint=hint, redirect_port=port)
         if login is not None:
-            login.on_end = lambda outcome: self.counts.logins.update((outcome,))
+            login.on_end = lambda outcome: self._login_has_ended(session, outcome)
+            login.waited_for_by(self.waiting.lately(session))
             return login, {}
         token = self.tokens.look(session)
         return None, logged_in(session, token.expires_at if token else self._clock.now())
+
+    def _note_who_waits(self, outcome: Outcome) -> None:
+        """A program that was told to have somebody log in waits for that; who logs in is shown it."""
+        role = outcome.passage.role
+        if role is None or outcome.outcome != LoginRequired.code:
+            return
+        self.waiting.note(role.session, outcome.passage.wanted.caller.name)
+        for login in self.logins.under_way():
+            if login.session.cache_key == role.session.cache_key:
+                login.waited_for_by(self.waiting.lately(role.session))
+
+    def _login_has_ended(self, session: SsoSession, outcome: str) -> None:
+        self.counts.logins.update((outcome,))
+        if outcome == "ok":
+            self.waiting.forget(session)
 
     async def logout(self, fields: Fields) -> Json:
         """Clears the chosen session, or everything, and revokes it; the contract's receipt.
@@ -444,7 +508,12 @@ class Agent:
         selected = self.choices.session(fields) if self.choices.is_session_chosen(fields) else None
         sessions = [selected] if selected else self._known_sessions(configuration)
         sweep = log_out.Sweep(
-            self.home, configuration, self._lock_path, vault=self._vault_directory, cache=self.tokens.cache
+            self.home,
+            configuration,
+            self._lock_path,
+            vault=self._vault_directory,
+            cache=self.tokens.cache,
+            state=self._state_directory,
         )
         ended: list[str] = []
         try:
@@ -456,12 +525,14 @@ class Agent:
             else:
                 work = partial(sweep.one, selected, dropped.get(selected))
             receipt = await self._disk.run(SWEEP_DEADLINE, work)
+            await self._forget_uses(selected, receipt)
             ended = [ending.access_token for outcome in receipt.outcomes for ending in outcome.endings]
         except DeadlineExceeded as error:
             raise CredhelperError(f"clearing {self.home}/.aws: {error}") from None
         finally:
             for session in sessions:
                 self.tokens.reopen(session, ended)
+                self.inventory.forget(session)  # somebody may have asked while the file was still there
         log.info("logged out of %s", "everything" if selected is None else safe(selected.label))
         if selected is None:
             self._behind(self.vault.forget_key())
@@ -520,16 +591,43 @@ class Agent:
                 mistakes.append(mistake.message)
         return {"status": found, "chosen": chosen, "mistakes": list(dict.fromkeys(mistakes))}
 
+    def prompt(self, fields: Fields) -> str:
+        """A line for a shell's prompt, or nothing. Raises nothing."""
+        return prompt.line(
+            fields,
+            self.configurations,
+            self.choices,
+            self.tokens.describe,
+            self._clock.now(),
+            is_locked=self.lock.is_locked,
+        )
+
+    def watch(self, fields: Fields) -> Json:
+        """What ``status --watch`` shows: ``status``, ``mistakes``, and per session the programs that asked lately."""
+        found = self.status(fields)
+        configuration, _ = self.configurations.and_mistakes(fields)
+        return {
+            "status": found["status"],
+            "mistakes": found["mistakes"],
+            "clients": [
+                {"sso_session": session.name, "names": names}
+                for session in self._known_sessions(configuration)
+                if (names := self.callers.lately(session))
+            ],
+        }
+
     async def stop(self) -> None:
         """Ends everything under way, within some 4 s: what must reach the disk may."""
         await self.logins.stop()
         await asyncio.gather(
             self._end_logouts(),
+            self.inventory.stop(),
             *(part.stop() for part in (self.roles, self.tokens, self.revocations, self.notices, self.confirmations)),
         )
         await self.vault.stop()
         await self.leases.stop()
         await self.openings.stop()
+        await self.recent.stop()
         await self.audit.stop()
 
     async def _end_logouts(self) -> None:
@@ -566,8 +664,17 @@ class Agent:
                 dropped[session] = token
             handed_out += self.roles.forget(session.cache_key)
             self.vault.forget(session.cache_key)
+            self.inventory.forget(session)
         await asyncio.gather(*(self.logins.cancel(session) for session in sessions))
+        await asyncio.gather(*(self.inventory.end(session) for session in sessions))
         return dropped, [_still_valid(role, credentials) for role, credentials in handed_out]
+
+    async def _forget_uses(self, selected: SsoSession | None, receipt: log_out.Receipt) -> None:
+        """When which role was used goes with the session, as our open doors do: unsaid, unless it cannot be done."""
+        try:
+            await self.recent.forget(selected.cache_key if selected else None)
+        except (OSError, DeadlineExceeded) as error:
+            receipt.left.append((self.recent.path, str(getattr(error, "strerror", None) or error)))
 
     async def _revoke(self, outcome: log_out.Outcome) -> None:
         """Ends a sign-in at the portal; what AWS could not be reached for is tried again in the background."""

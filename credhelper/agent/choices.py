@@ -4,11 +4,11 @@ import shlex
 from collections.abc import Mapping
 
 from credhelper.agent.configurations import Configurations
-from credhelper.aws import config_file
 from credhelper.aws.config_file import Configuration
 from credhelper.domain.errors import ConfigError, LoginRequired, MfaRequired, UsageError
 from credhelper.domain.model import AnyRole, ChainedRole, Role, SsoSession
 from credhelper.domain.text import safe
+from credhelper.domain.urls import A_REGION, is_region
 
 Fields = Mapping[str, str]
 
@@ -48,6 +48,24 @@ class Choices:
             return configuration.sso_session(fields["sso_session"])
         return configuration.session_of(self._profile(fields, configuration))
 
+    def session_to_list(self, fields: Fields) -> SsoSession:
+        """The session that is asked for, by option or environment; else the only one there is, else ``default``'s."""
+        configuration = self._configurations.of(fields)
+        if self.is_session_chosen(fields) or fields.get("AWS_PROFILE") or fields.get("AWS_DEFAULT_PROFILE"):
+            return self.session(fields)
+        sessions, mistakes = configuration.sessions()
+        if len(sessions) == 1:
+            return sessions[0]
+        if "default" in configuration.profiles:
+            return configuration.session_of("default")
+        if not sessions:
+            raise next(iter(mistakes), _no_session(configuration))
+        names = ", ".join(safe(session.label) for session in sessions)
+        raise UsageError(
+            f"{configuration.paths.config} has several sessions: {names}",
+            hint="name one with --sso-session, or a profile with --profile",
+        )
+
     def is_session_chosen(self, fields: Fields) -> bool:
         """Whether one is asked for at all, by an option."""
         return "sso_session" in fields or "profile" in fields
@@ -59,8 +77,8 @@ class Choices:
     def region(self, fields: Fields) -> str | None:
         """By option, else the profile's: it becomes part of a host name."""
         named = fields.get("region")
-        if named is not None and not config_file.is_region(named):
-            raise UsageError(f"--region: “{safe(named)}” is not a region such as eu-west-1")
+        if named is not None and not is_region(named):
+            raise UsageError(f"--region: “{safe(named)}” is not {A_REGION}")
         profile = self.profile_name(fields)
         return named or (profile and self._configurations.of(fields).region_of(profile))
 
@@ -111,3 +129,7 @@ class Choices:
                 hint="name one with --profile, or a session with --sso-session",
             )
         return named or "default"
+
+
+def _no_session(configuration: Configuration) -> ConfigError:
+    return ConfigError(f"{configuration.paths.config} has no session", hint="credhelper configure sso-session")

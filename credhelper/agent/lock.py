@@ -27,7 +27,8 @@ DISK_DEADLINE = 3.0  # seconds
 
 ALLOWED = frozenset(
     {
-        *("status", "lock", "unlock", "logout", "revoke", "lease_list", "lease_revoke"),
+        *("status", "prompt", "names", "watch", "choices", "lock", "unlock", "logout"),
+        *("revoke", "lease_list", "lease_revoke"),
         *("hello", "stop", "health", "metrics", "check", "reload", "audit"),
     }
 )

@@ -24,7 +24,7 @@ from credhelper.aws.token_cache import TokenCache, TokenStore, UnusableTokenFile
 from credhelper.domain import documents
 from credhelper.domain.errors import ConfigError
 from credhelper.domain.model import Role, SsoSession, Token
-from credhelper.local import file_lock, private_files, sealed_files
+from credhelper.local import file_lock, places, private_files, sealed_files
 
 log = logging.getLogger(__name__)
 
@@ -122,12 +122,17 @@ class Sweep:
         *,
         vault: Path,
         cache: TokenStore | None = None,
+        state: Path | None = None,
     ) -> None:
-        """``vault`` is the directory of sealed files; ``cache`` can read those that are tokens, if anybody can."""
+        """``vault`` is the directory of sealed files; ``cache`` can read those that are tokens, if anybody can.
+
+        ``state``: where the name caches lie, if they are to go too.
+        """
         self._cache = TokenCache.of_home(home)
         self._sealed_cache = None if cache is None or cache.is_shared else cache
         self._role_cache = home / ".aws" / "cli" / "cache"
         self._vault = vault
+        self._state = state
         self._configuration = configuration
         self._sessions = configuration.sessions()[0]
         self._lock_path = lock_path
@@ -144,6 +149,7 @@ class Sweep:
         if all(other.region != session.region for other in self._sessions if other.cache_key != session.cache_key):
             self._clear_old_registrations({session.region})
         self._clear_roles(session)
+        self._clear_names(session)
         return self._receipt
 
     def everything(self, in_memory: Mapping[SsoSession, Token] = NOTHING) -> Receipt:
@@ -161,6 +167,7 @@ class Sweep:
         self._clear_registrations(client_ids, sessions.values(), tell_unreadable=True)
         self._clear_old_registrations({session.region for session in sessions.values()})
         self._clear_roles(None)
+        self._clear_names(None)
         return self._receipt
 
     # -- tokens -------------------------------------------------------------------------------------------------------
@@ -275,6 +282,23 @@ class Sweep:
             is_assumed = _is_assumed_role(found) and is_attributed and None not in explained_by
             if is_assumed or (session is None and found.members.get("ProviderType") == "sso"):
                 self._remove(found.path)
+
+    # -- our own name caches ------------------------------------------------------------------------------------------
+
+    def _clear_names(self, session: SsoSession | None) -> None:
+        """No secrets, but whose accounts they were is nobody's business any more."""
+        if self._state is None:
+            return
+        if session is not None:
+            self._remove_if_there(places.inventory_file(self._state, session.cache_key))
+            return
+        found = {places.inventory_file(self._state, known.cache_key) for known in self._sessions}
+        try:
+            found.update(places.all_inventory_files(self._state))
+        except OSError as error:
+            self._leave_directory(self._state, error)
+        for path in sorted(found):
+            self._remove_if_there(path)
 
     # -- files --------------------------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from enum import Enum
 
 from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
-from credhelper.aws.config_file import is_region
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain.errors import CredhelperError, Refused, UpstreamError
 from credhelper.domain.model import SsoSession, Token
 from credhelper.domain.text import safe
+from credhelper.domain.urls import is_region
 from credhelper.local.clock import Clock
 from credhelper.local.workers import DeadlineExceeded, Workers
 

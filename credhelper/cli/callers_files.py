@@ -17,7 +17,7 @@ def home() -> Path:
 
 def load() -> Configuration:
     """The caller's configuration. Raises ConfigError."""
-    return config_file.load(_paths())
+    return config_file.load(paths())
 
 
 def load_what_can_be() -> tuple[Configuration, list[str]]:
@@ -25,11 +25,12 @@ def load_what_can_be() -> tuple[Configuration, list[str]]:
     try:
         configuration = load()
     except ConfigError as error:
-        return Configuration(_paths()), [error.message]
+        return Configuration(paths()), [error.message]
     return configuration, [mistake.message for mistake in configuration.sessions()[1]]
 
 
-def _paths() -> ConfigPaths:
+def paths() -> ConfigPaths:
+    """Where the caller's files are."""
     env = places.environment()
     fields = client.caller(env)
     return ConfigPaths.of(

@@ -18,8 +18,6 @@ from credhelper.domain.text import safe
 
 Json = dict[str, Any]
 
-YES = frozenset({"y", "yes"})
-
 
 def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
@@ -82,8 +80,9 @@ def _standing() -> list[Json]:
 def _answer(question: Json) -> bool | None:
     """Asks it and hands in the answer; anything but a plain yes is a no. None: it stood no longer."""
     with terminal.opened() as screen:
+        terminal.forget_what_was_typed(screen)
         screen.write(f"credhelper: {_worded(question)} [y/N] ")
-        is_yes = screen.readline().strip().lower() in YES
+        is_yes = screen.readline().strip().lower() in terminal.YES
     answer = json.loads(daemon_link.ask("confirm", {"id": question["id"], "verdict": "yes" if is_yes else "no"}))
     if not answer["answered"]:
         speech.note("credhelper: warning: the question no longer stands; whoever wants to know asks again")

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from credhelper.cli import asking, browser, options, speech
+from credhelper.cli.picking import pick
 from credhelper.domain.text import safe
 
 WAIT = 20  # seconds; the role's credentials and the sign-in have 9 each
@@ -21,7 +22,7 @@ def add(commands: options.Commands, summary: str) -> None:
         help=summary,
         description="Signs a browser in to the AWS console with a role's credentials, in the role's partition and the"
         " profile's region. The session lasts as long as the role's sessions do; a chained role's ends with its"
-        " credentials.",
+        " credentials. " + pick.HELP,
         epilog="While it starts, the browser's command line holds the address, which other users of this machine may"
         " see: where that matters, use --print.",
     )
@@ -36,6 +37,7 @@ def add(commands: options.Commands, summary: str) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Opens the console, or prints its address where that was asked for or no browser can be started."""
+    pick.pick_role(args)
     fields = options.role_fields(args)
     names = ("region", "service", "destination")
     options.refuse_empty(args, *names)
@@ -56,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _open(url: str) -> str | None:
     """Opens a browser; why there is none, in words that follow "because", or None."""
-    reason = browser.headless_reason(os.environ)
+    words = browser.command(os.environ)
+    reason = browser.why_none_opens(os.environ, words)
     if reason is not None:
         return reason
-    words = browser.command(os.environ)
     if words is None or browser.open_url(words, url) is None:
         named = os.environ.get("BROWSER")
         return "none can be started" + (f": BROWSER={safe(named)}" if named else "")

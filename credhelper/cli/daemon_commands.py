@@ -18,9 +18,19 @@ FORCE_SECONDS = 3.0
 
 def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("daemon", help=summary)
+    parser = commands.add_parser(
+        "daemon",
+        help=summary,
+        description="Every command that needs the daemon starts it, so that this is seldom needed. `credhelper service"
+        " install` has the system run it; `credhelper status` and `credhelper doctor` tell how it is.",
+    )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    run_parser = parts.add_parser("run", help="run in the foreground until SIGTERM")
+    run_parser = parts.add_parser(
+        "run",
+        help="run in the foreground until SIGTERM",
+        description="Runs in the foreground and logs to stderr, for service managers and for looking at. SIGTERM ends"
+        " it, SIGHUP has it read config.toml anew. Exit status 4 when that file has a mistake.",
+    )
     run_parser.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
     run_parser.set_defaults(run=run)
     for name, handler, text in (
@@ -29,11 +39,21 @@ def add(commands: options.Commands, summary: str) -> None:
         ("restart", restart, "stop it if it runs, and start it"),
         ("reload", reload, "have it read its config.toml anew; it goes on serving"),
     ):
-        parts.add_parser(name, help=text).set_defaults(run=handler)
-    parts.add_parser("metrics", help="print its metrics in Prometheus's text format").set_defaults(
-        run=daemon_health.metrics
+        described = f"{text[0].upper()}{text[1:]}."
+        parts.add_parser(name, help=text, description=described).set_defaults(run=handler)
+    metrics_parser = parts.add_parser(
+        "metrics",
+        help="print its metrics in Prometheus's text format",
+        description="Prints the daemon's metrics in Prometheus's text format. [metrics] listen in config.toml has it"
+        " serve them over HTTP.",
     )
-    health_parser = parts.add_parser("health", help="print how it is, as JSON; exit status 7 unless it is well")
+    metrics_parser.set_defaults(run=daemon_health.metrics)
+    health_parser = parts.add_parser(
+        "health",
+        help="print how it is, as JSON; exit status 7 unless it is well",
+        description="Prints how the daemon is, as JSON. Exit status 0 when it is well, 7 when it is not, or does not"
+        " run.",
+    )
     health_parser.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     health_parser.set_defaults(run=daemon_health.health)
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 from credhelper import client
+from credhelper.cli import quick
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable, UsageError
 from credhelper.local import file_lock, places
 
 ANSWER_SECONDS = 40  # a logout may have a hanging disk and a hanging network to get over
 SIGNAL_LOOK = 0.5  # seconds
-UNIT_PATHS = (b"/etc", b"/usr/local/lib", b"/usr/lib")
+PICTURE = 0.1  # seconds between two calls of what is to be done meanwhile
 ABSENT = (FileNotFoundError, ConnectionRefusedError)
 
 Fields = dict[str, str]
@@ -41,21 +42,36 @@ def ask(op: str, fields: Mapping[str, str], *, start: bool = True, seconds: int 
     return _outcome(last)
 
 
-def stream(op: str, fields: Mapping[str, str], *, seconds: int, next_seconds: int) -> Generator[str, None, None]:
+def stream(
+    op: str,
+    fields: Mapping[str, str],
+    *,
+    seconds: int,
+    next_seconds: int,
+    meanwhile: Callable[[], None] | None = None,
+) -> Generator[str, None, str]:
     """The events of a request that has some: the first within ``seconds``, each other within ``next_seconds``.
 
-    Closing the generator leaves the request. Raises as ``ask``.
+    ``meanwhile`` is called some ten times a second while one of those others is waited for.
+    What the generator returns is the answer itself. Closing it leaves the request. Raises as ``ask``.
     """
-    with contextlib.closing(_frames(op, fields, start=True, seconds=seconds, next_seconds=next_seconds)) as frames:
+    waiting = _frames(op, fields, start=True, seconds=seconds, next_seconds=next_seconds, meanwhile=meanwhile)
+    with contextlib.closing(waiting) as frames:
         for frame in frames:
-            if b"event" in frame:
-                yield frame[b"event"].decode()
-            else:
-                _outcome(frame)
+            if b"event" not in frame:
+                break
+            yield frame[b"event"].decode()
+        return _outcome(frame)
 
 
 def _frames(
-    op: str, fields: Mapping[str, str], *, start: bool, seconds: int, next_seconds: int = 1
+    op: str,
+    fields: Mapping[str, str],
+    *,
+    start: bool,
+    seconds: int,
+    next_seconds: int = 1,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Generator[Mapping[bytes, bytes], None, None]:
     left = _countdown(seconds)
     has_begun = has_broken = was_replaced = False
@@ -74,7 +90,7 @@ def _frames(
                 while b"event" in frame:
                     has_begun = True
                     yield frame
-                    _await_frame(connection, next_seconds)
+                    _await_frame(connection, next_seconds, meanwhile)
                     frame = client.receive(connection)
                 yield frame
                 return
@@ -89,15 +105,18 @@ def _frames(
             raise _silent(seconds) from None
 
 
-def _await_frame(connection: socket, seconds: int) -> None:
+def _await_frame(connection: socket, seconds: int, meanwhile: Callable[[], None] | None) -> None:
     """Until something is there to read. Raises BlockingIOError when the time is over.
 
     In short waits: Ctrl-C that comes between Python's look for signals and the system call is heard at the call's end.
     """
     give_up = time.monotonic() + seconds
-    while not select.select([connection], [], [], SIGNAL_LOOK)[0]:
+    pause = SIGNAL_LOOK if meanwhile is None else PICTURE
+    while not select.select([connection], [], [], pause)[0]:
         if time.monotonic() > give_up:
             raise BlockingIOError
+        if meanwhile is not None:
+            meanwhile()
 
 
 def _countdown(seconds: int) -> Callable[[], int]:
@@ -200,9 +219,7 @@ def _is_asleep(path: Path) -> bool:
 
 def _has_socket_unit() -> bool:
     """Whether there is a unit that a service manager could listen for."""
-    env = places.environment()
-    config = env.get(b"XDG_CONFIG_HOME") or env[b"HOME"] + b"/.config"
-    return any(os.path.exists(base + b"/systemd/user/credhelper.socket") for base in (config, *UNIT_PATHS))
+    return quick.has_socket_unit(places.environment())
 
 
 def _lock_holder() -> tuple[bool, int | None]:
@@ -271,7 +288,16 @@ def is_running() -> bool:
 def exists() -> bool:
     """Whether a socket is there at which a daemon should answer."""
     path = places.socket_path(places.environment())
-    return path.is_socket() and not _is_asleep(path)
+    return path.is_socket() and not _is_asleep(path) and not _is_left_over(path)
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether nobody listens any more: a daemon that was killed leaves its socket lying."""
+    try:
+        client.connect(os.fsencode(path), 1).close()
+    except OSError as error:
+        return error.errno == errno.ECONNREFUSED
+    return False
 
 
 def pid() -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from credhelper.aws import precedence
 from credhelper.cli import asking, daemon_link, export, options
+from credhelper.cli.picking import pick
 from credhelper.domain.errors import CredhelperError, UsageError
 from credhelper.domain.text import safe
 from credhelper.local import places, scratch, stand_in
@@ -47,7 +48,7 @@ def add(commands: options.Commands, summary: str) -> None:
         usage="credhelper exec [options] [--] COMMAND [ARGUMENT ...]",
         description="Runs a program with the credentials of a role. They refresh themselves for as long as it runs,"
         " through the SDKs' container credentials endpoint, and end with it. Credentials and a profile in the"
-        " environment are dropped: the chosen role always wins.",
+        " environment are dropped: the chosen role always wins. " + pick.HELP,
         epilog="exit status: the program's, 128 + N after signal N, 126 if it cannot be run, 127 if it is not found",
     )
     options.add_role(parser)

@@ -8,6 +8,7 @@ from typing import Any
 from credhelper import client
 from credhelper.cli import asking, options, shell_words, spans
 from credhelper.cli.options import Fields
+from credhelper.cli.picking import pick
 from credhelper.domain.errors import UpstreamError
 
 PROCESS = "process"
@@ -30,7 +31,7 @@ def add(commands: options.Commands, summary: str) -> None:
         "export",
         help=summary,
         description="Prints the credentials of a role as `aws configure export-credentials` does, and its account. They"
-        " do not refresh themselves: `credhelper exec` gives a program some that do.",
+        " do not refresh themselves: `credhelper exec` gives a program some that do. " + pick.HELP,
         epilog='for example: eval "$(credhelper export --profile dev --format env)"',
     )
     options.add_role(parser)
@@ -72,6 +73,7 @@ def ask(args: argparse.Namespace, door: str) -> Document:
 
 def wanted_fields(args: argparse.Namespace) -> Fields:
     """A request's fields for the chosen role, and how long its credentials must last. Raises UsageError."""
+    pick.pick_role(args)
     fields = options.role_fields(args)
     if args.min_ttl is not None:
         fields["min_ttl"] = str(spans.seconds(args.min_ttl, "--min-ttl"))

@@ -18,7 +18,12 @@ SHAPE = ("id", "profile", "expires_at", "socket", "uri", "token_file")
 
 def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("lease", help=summary)
+    parser = commands.add_parser(
+        "lease",
+        help=summary,
+        description="A lease is a door to one role, for who must not have the others: a container, a machine at the"
+        " other end of ssh -R, an agent that writes code.",
+    )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_create(parts)
     list_parser = parts.add_parser(

@@ -15,7 +15,7 @@ from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.sealed_token_cache import SealedTokenCache
 from credhelper.cli import callers_files
 from credhelper.domain.errors import ConfigError
-from credhelper.local import places, process, sealed_files, settings
+from credhelper.local import places, process, recent_file, sealed_files, settings
 from credhelper.local.clock import SystemClock
 from credhelper.local.keychain import Keychain, KeychainUnavailable, key_name
 from credhelper.local.sealed_files import KeyBox
@@ -36,17 +36,33 @@ def log_out(fields: dict[str, str]) -> dict[str, Any]:
     home, state = callers_files.home(), places.state_directory(places.environment())
     vault = places.vault_directory(state)
     sealed_tokens = _sealed_tokens(home, vault)
-    sweep = Sweep(home, configuration, lambda key: places.refresh_lock(state, key), vault=vault, cache=sealed_tokens)
+    sweep = Sweep(
+        home,
+        configuration,
+        lambda key: places.refresh_lock(state, key),
+        vault=vault,
+        cache=sealed_tokens,
+        state=state,
+    )
     selected = None
     if "sso_session" in fields:
         selected = configuration.sso_session(fields["sso_session"])
     elif "profile" in fields:
         selected = configuration.session_of(fields["profile"])
     receipt = sweep.one(selected) if selected else sweep.everything()
+    _forget_uses(places.recent_file(state), selected.cache_key if selected else None, receipt)
     for doors in places.all_open_doors(state):
         asyncio.run(_end_doors(doors, selected.cache_key if selected else None))
     asyncio.run(_finish(receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
     return receipt.document()
+
+
+def _forget_uses(path: Path, session_key: str | None, receipt: Receipt) -> None:
+    """When which role was used goes with the session, as our open doors do: unsaid, unless it cannot be done."""
+    try:
+        recent_file.forget(path, session_key)
+    except OSError as error:
+        receipt.left.append((path, error.strerror or type(error).__name__))
 
 
 async def _end_doors(path: Path, session_key: str | None) -> None:

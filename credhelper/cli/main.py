@@ -32,7 +32,9 @@ COMMANDS = {
     "console": Command("console", "open the AWS console as a role"),
     "status": Command("status", "show sessions, role credentials and the daemon"),
     "whoami": Command("whoami", "ask AWS whose credentials a role gives"),
-    "configure": Command("configure", "print what goes into ~/.aws/config"),
+    "accounts": Command("accounts", "list the accounts that a session's login may use"),
+    "roles": Command("roles", "list the roles that a session's login may use, and their profiles"),
+    "configure": Command("configure", "write sessions and profiles to ~/.aws/config, adopt and release them"),
     "daemon": Command("daemon_commands", "run, start, stop, restart or reload the background process"),
     "service": Command("service_commands", "run the daemon as a service of systemd or launchd"),
     "doctor": Command("doctor", "check everything, and say how to mend what is wrong"),
@@ -41,8 +43,10 @@ COMMANDS = {
     "confirm": Command("confirm", "answer the questions of [[policy]] rules"),
     "audit": Command("audit", "show who asked for credentials, and what became of it"),
     "lease": Command("lease", "give a container, another machine or an agent one role, for a time"),
+    "cognito": Command("cognito", "make, check and explain the policies of Amazon Cognito identity pools"),
     "sandbox": Command("sandbox_commands", "an embedded IAM Identity Center on loopback, to try things with"),
     "demo": Command("demo_command", "a tour: log in, use, log out, in a temporary home"),
+    "completion": Command("completion", "print the script with which a shell completes commands and names"),
     "sso": Command("sso", "login and logout with `aws sso`'s options and habits"),
 }
 """Every command, in the order of ``--help``."""
@@ -88,7 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _mend_streams() -> None:
-    """A closed stdout or stderr is one that nobody reads; a character it cannot write must not end a command."""
+    """A closed stdout or stderr is one that nobody reads; a character it cannot write must not end a command.
+
+    Nor may one that somebody types and that is none in the terminal's encoding.
+    """
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

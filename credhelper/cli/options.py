@@ -81,6 +81,12 @@ def refuse_empty(args: argparse.Namespace, *names: str) -> None:
             raise UsageError(f"--{name.replace('_', '-')} needs a value")
 
 
+def refuse_unless_account(text: str) -> None:
+    """Raises UsageError for an ``--account-id`` that is none."""
+    if not (text.isascii() and text.isdigit() and len(text) == 12):
+        raise UsageError(f"--account-id: “{safe(text)}” is not 12 digits")
+
+
 def role_fields(args: argparse.Namespace) -> Fields:
     """A request's fields for the chosen role. Raises UsageError."""
     refuse_empty(args, "sso_session", "account_id", "role_name")
@@ -90,10 +96,8 @@ def role_fields(args: argparse.Namespace) -> Fields:
         raise UsageError("choose a role by --profile, or by --sso-session with --account-id and --role-name")
     if given and len(given) < len(by_name):
         raise UsageError("--sso-session, --account-id and --role-name go together")
-    if given and not (
-        given["account_id"].isascii() and given["account_id"].isdigit() and len(given["account_id"]) == 12
-    ):
-        raise UsageError(f"--account-id: “{safe(given['account_id'])}” is not 12 digits")
+    if given:
+        refuse_unless_account(given["account_id"])
     return given or profile_fields(args)
 
 

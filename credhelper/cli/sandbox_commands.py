@@ -7,7 +7,9 @@ from credhelper.cli import options
 
 def add(commands: options.Commands, summary: str) -> None:
     """Adds the command."""
-    parser = commands.add_parser("sandbox", help=summary)
+    parser = commands.add_parser(
+        "sandbox", help=summary, description="For trying things out, and for tests. `credhelper demo` is a tour of it."
+    )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = parts.add_parser(
         "run",

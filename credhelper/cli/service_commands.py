@@ -31,7 +31,12 @@ STATE_WORDS = {
 
 def add(commands: options.Commands, summary: str) -> None:
     """Adds the commands."""
-    parser = commands.add_parser("service", help=summary)
+    parser = commands.add_parser(
+        "service",
+        help=summary,
+        description="Has the system start the daemon and keep it running. Without that, it starts with the first"
+        " request.",
+    )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     install_parser = parts.add_parser(
         "install",

@@ -52,13 +52,15 @@ def paint(text: str, colour: str) -> str:
 
 def aligned(rows: Sequence[tuple[str, ...]], *, colours: Mapping[str, str] | None = None) -> None:
     """Prints a table, its titles first; ``colours`` are those of the words in its second column."""
+    from credhelper.cli.columns import GAP, padded, width
+
     cells = [tuple(safe(cell) for cell in row) for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    widths = [max(map(width, column)) for column in zip(*cells, strict=True)]
     for number, row in enumerate(cells):
-        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        fitted = [padded(cell, to) for cell, to in zip(row, widths, strict=True)]
         if number > 0 and colours is not None and row[1] in colours:
-            padded[1] = paint(padded[1], colours[row[1]])
-        result("  ".join(padded).rstrip())
+            fitted[1] = paint(fitted[1], colours[row[1]])
+        result((" " * GAP).join(fitted).rstrip())
 
 
 def end_of_lease(lease: Mapping[str, Any]) -> str:

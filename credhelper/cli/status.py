@@ -9,12 +9,13 @@ from typing import Any
 
 from credhelper import client
 from credhelper.cli import daemon_link, options, speech
-from credhelper.domain.errors import DaemonUnreachable, LoginRequired
+from credhelper.domain.errors import DaemonUnreachable, LoginRequired, UsageError
 from credhelper.domain.text import safe
 
 Json = dict[str, Any]
 
 USABLE = {"active", "refresh_due"}
+NO_SESSION = "No Identity Center session is configured (run: credhelper configure sso-session)."
 SKEW_SHOWN = 60  # seconds; less troubles nobody
 COLOURS = {"active": "green", "fresh": "green", "refresh_due": "yellow", "stale": "yellow", "expired": "red"}
 
@@ -26,16 +27,33 @@ def add(commands: options.Commands, summary: str) -> None:
         help=summary,
         description="Shows every session, the role credentials in memory and the daemon. Starts nothing."
         " Exit status 3 when a session has expired, or when the one chosen is not usable; 7 without a daemon.",
+        epilog="--prompt tells of the chosen session, or of all that somebody logged in to: ok (it goes on by itself),"
+        " 42m (it ends then, for nothing renews it), expired (log in again), - (not logged in), failing (AWS cannot be"
+        " reached, and nothing is left to use), locked. Its exit status is always 0.",
     )
     options.add_profile(parser)
     options.add_session(parser)
     options.add_json(parser)
+    parser.add_argument(
+        "--prompt",
+        action="store_true",
+        help="one short line for a shell's prompt, such as “corp ok” or “corp 42m”; nothing without a daemon",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="show it live, with the time left and who asks, until q is pressed; with --json a line for each change",
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the status; the exit status says whether a login is needed."""
     fields = options.session_fields(args)
+    if args.prompt:
+        return _prompt(args, fields)
+    if args.watch:
+        return _watch(args, fields)
     found = _ask(fields)
     status = found["status"]
     if args.json:
@@ -53,15 +71,32 @@ def run(args: argparse.Namespace) -> int:
     return LoginRequired.status if needs_login else 0
 
 
+def _watch(args: argparse.Namespace, fields: dict[str, str]) -> int:
+    from credhelper.cli import watch
+
+    if fields:
+        raise UsageError("--watch shows every session: it excludes --profile and --sso-session")
+    return watch.run(as_json=args.json)
+
+
+def _prompt(args: argparse.Namespace, fields: dict[str, str]) -> int:
+    from credhelper.cli import prompt
+
+    if args.json:
+        raise UsageError("--prompt and --json exclude each other")
+    return prompt.show(fields)
+
+
 def _ask(fields: dict[str, str]) -> Json:
     try:
         found: Json = json.loads(daemon_link.ask("status", fields, start=False, seconds=client.DEADLINE))
     except DaemonUnreachable:
-        return _from_files()
+        return from_files()
     return found
 
 
-def _from_files() -> Json:
+def from_files() -> Json:
+    """What the daemon would tell if it ran, as far as the files tell it."""
     from credhelper.agent import status
     from credhelper.aws.token_cache import TokenCache
     from credhelper.cli import callers_files
@@ -98,7 +133,7 @@ def _show(status: Json, *, is_whole: bool) -> None:
             )
             for session in status["sso_sessions"]
         ),
-        "No Identity Center session is configured (run: aws configure sso)." if is_whole else "None that can be used.",
+        NO_SESSION if is_whole else "None that can be used.",
     )
     for session in status["sso_sessions"]:
         if session["last_error"]:

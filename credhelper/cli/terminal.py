@@ -1,11 +1,34 @@
-"""The person's terminal itself: standard input and output may be pipes that hold something else."""
+"""The person's terminal: whether there is one, what it is good for, and itself where the standard streams are pipes."""
 
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
+from typing import TextIO
 
 PATH = "/dev/tty"
+YES = frozenset({"y", "yes"})
+"""What a person says who agrees; anything else is a no."""
+UNABLE = frozenset({"", "dumb"})
+"""What TERM says where nothing is known of the terminal, or nothing good."""
+
+
+def can_ask() -> bool:
+    """Whether somebody sits there who sees a question on stderr and can answer it on stdin."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def can_draw(stream: TextIO) -> bool:
+    """Whether more than lines can be put there: a terminal that moves its cursor."""
+    return stream.isatty() and os.environ.get("TERM", "") not in UNABLE
+
+
+def forget_what_was_typed(stream: TextIO) -> None:
+    """Before a question whose yes does something: what was typed while nothing was asked is no answer to it."""
+    import termios
+
+    termios.tcflush(stream, termios.TCIFLUSH)
 
 
 @contextlib.contextmanager

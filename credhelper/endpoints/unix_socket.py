@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from credhelper import __version__, client
+from credhelper.agent import completion
 from credhelper.agent.agent import Agent, render
 from credhelper.agent.gate import Wanted
 from credhelper.agent.grants import grant
@@ -41,6 +42,7 @@ ANSWER_TAKEN = 2.0  # seconds
 LAST_ANSWERS = 1.0  # seconds for those that are connected when the daemon ends
 REFUSALS_REPORTED_EVERY = 60.0  # seconds
 LONGEST_MIN_TTL = 7 * 86_400  # seconds; no credentials last as long, and no clock fails to count it
+LAST_PORT = 65_535
 LONGEST_NUMBER = 20  # digits; int() refuses some thousands
 
 TYPED = frozenset({Door.GET, Door.EXPORT, Door.EXEC})
@@ -54,7 +56,9 @@ REQUEST_FIELDS = frozenset(
         *(name.decode() for name in client.CALLER_VARIABLES),
         *("cwd", "v", "op", "profile", "sso_session", "account_id", "role_name", "region", "flow", "force"),
         *("door", "min_ttl", "id", "ttl", "socket", "token_file", "uid", "service", "destination"),
-        *("mfa_code", "verdict"),
+        *("start_url", "sso_region", "scopes"),
+        *("redirect_port", "by_itself"),
+        *("mfa_code", "verdict", "only", "max_age"),
     }
 )
 
@@ -100,8 +104,10 @@ class UnixSocket:
             "get": self._get,
             "login": self._login,
             "mfa": self._document(agent.mfa_codes.use),
+            "portal": self._document(agent.portals.look),
             "logout": self._document(agent.logout),
             "whoami": self._whoami,
+            "inventory": self._inventory,
             "console": self._console,
             "lock": self._document(lambda _: agent.lock.lock()),
             "unlock": self._document(lambda _: agent.lock.unlock()),
@@ -112,6 +118,10 @@ class UnixSocket:
             "reload": self._document(agent.reload),
             "audit": self._document(lambda _: agent.audit.flush()),
             "status": self._status,
+            "prompt": self._prompt,
+            "names": self._names,
+            "watch": self._watch,
+            "choices": self._document(agent.offers.document),
             "metrics": self._tell_metrics,
             "health": self._document(lambda _: agent.health.document()),
             "hello": self._hello,
@@ -194,6 +204,10 @@ class UnixSocket:
         wanted = replace(_wanted(connection, fields), door=Door.WHOAMI)
         connection.answer({"status": "0", "out": render(await self.agent.whoami(wanted)), "err": ""})
 
+    async def _inventory(self, connection: "Connection", fields: Fields) -> None:
+        found = await self.agent.list_inventory(fields, lambda event: connection.send({"event": render(event)}))
+        connection.answer({"status": "0", "out": render(found), "err": ""})
+
     async def _grant(self, connection: "Connection", fields: Fields) -> None:
         answer = await grant(self.agent, _wanted(connection, fields), connection.peer, _ttl(fields))
         connection.answer({"status": "0", "out": render(answer), "err": ""})
@@ -217,7 +231,11 @@ class UnixSocket:
             connection.answer({"status": "0", "out": "", "err": ""})
             return
         async with aclosing(login.follow()) as events:
+            is_first = True
             async for event in events:
+                if is_first and event["event"] != "failed":
+                    connection.send({"event": render(login.about())})
+                is_first = False
                 connection.send({"event": render(event)})
         connection.answer(failure(login.error) if login.error else {"status": "0", "out": "", "err": ""})
 
@@ -236,6 +254,16 @@ class UnixSocket:
 
     async def _status(self, connection: "Connection", fields: Fields) -> None:
         connection.answer({"status": "0", "out": render(self.agent.status(fields)), "err": ""})
+
+    async def _watch(self, connection: "Connection", fields: Fields) -> None:
+        connection.answer({"status": "0", "out": render(self.agent.watch(fields)), "err": ""})
+
+    async def _names(self, connection: "Connection", fields: Fields) -> None:
+        found = await completion.lines(self.agent.offers, fields)
+        connection.answer({"status": "0", "out": found, "err": ""})
+
+    async def _prompt(self, connection: "Connection", fields: Fields) -> None:
+        connection.answer({"status": "0", "out": self.agent.prompt(fields), "err": ""})
 
     async def _tell_metrics(self, connection: "Connection", _: Fields) -> None:
         connection.answer({"status": "0", "out": await self._metrics.text(), "err": ""})
@@ -357,7 +385,7 @@ class Connection(asyncio.Protocol):
                 return
             operation = self._door.operations[fields["op"]]
             if fields["op"] == "login":
-                Flow(fields["flow"])
+                _check_login(fields)
             _check_wanted(fields)
         except (ValueError, KeyError):
             self._drop("senseless", "a request that makes no sense")
@@ -412,6 +440,14 @@ def _check_wanted(fields: Fields) -> None:
     """Raises ValueError where a request for credentials says what none can say."""
     if Door(fields.get("door", Door.GET)) not in TYPED or not _is_number(fields.get("min_ttl", "0")):
         raise ValueError("no door, or no time")
+
+
+def _check_login(fields: Fields) -> None:
+    """Raises ValueError or KeyError where a request for a login says what none can say."""
+    Flow(fields["flow"])
+    port = fields.get("redirect_port", "0")
+    if not _is_number(port) or int(port) > LAST_PORT:
+        raise ValueError("no port")
 
 
 def _is_number(text: str) -> bool:

@@ -90,6 +90,11 @@ def audit_log(state: Path) -> Path:
     return state / f"audit-{_host()}.jsonl"
 
 
+def recent_file(state: Path) -> Path:
+    """When each role was last handed out. A home may be shared between hosts, each with a daemon of its own."""
+    return state / f"recent-{_host()}.json"
+
+
 def open_doors(state: Path, socket: Path) -> Path:
     """Which grants and leases the daemon at ``socket`` has opened, for the next one there; without their tokens."""
     return state / f"doors-{_host()}-{_short_hash(str(socket))}.json"
@@ -98,6 +103,18 @@ def open_doors(state: Path, socket: Path) -> Path:
 def all_open_doors(state: Path) -> list[Path]:
     """Those of every daemon of this host. Raises OSError."""
     mine = f"doors-{_host()}-"
+    names = os.listdir(state) if state.is_dir() else []
+    return sorted(state / name for name in names if name.startswith(mine) and name.endswith(".json"))
+
+
+def inventory_file(state: Path, session_key: str) -> Path:
+    """The name cache of a session: which accounts and roles there are. A home may be shared between hosts."""
+    return state / f"inventory-{_host()}-{_short_hash(session_key)}.json"
+
+
+def all_inventory_files(state: Path) -> list[Path]:
+    """Those of every session on this host. Raises OSError."""
+    mine = f"inventory-{_host()}-"
     names = os.listdir(state) if state.is_dir() else []
     return sorted(state / name for name in names if name.startswith(mine) and name.endswith(".json"))
 

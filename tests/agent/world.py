@@ -88,6 +88,7 @@ class World:
         """Another daemon of the same home, or this one after a restart."""
         agent = Agent(self.home, self.state, api=self.api, clock=self.clock, rng=random.Random(1))
         agent.logins = Logins(agent.tokens, self.api, self.clock, Workers("aws", 16), self.lock_path, self.sleep)
+        agent.inventory.pace.sleep = self.sleep
         return agent
 
     def lock_path(self, key: str) -> Path:

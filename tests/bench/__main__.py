@@ -23,7 +23,7 @@ from credhelper.local import installation
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
 from tests import keyring_desk, vitals
-from tests.bench import changes, container
+from tests.bench import changes, container, syncing, terminal
 from tests.machine import Machine
 
 
@@ -73,6 +73,8 @@ def main() -> int:
             *container.figures(machine, sizes.http),
             *changes.figures(machine, sandbox, sizes.changes, sizes.logouts),
             ("daemon: memory after all of this", memory(machine)),
+            *terminal.figures(sizes.starts, sizes.idle),
+            *syncing.figures(sizes.starts),
         ):
             print(f"| {what} | {figure} |", flush=True)
     return 0

@@ -1,10 +1,13 @@
 """How times and tables are told to people."""
 
+import io
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from credhelper.cli import speech
+from credhelper.cli.main import main
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -29,3 +32,9 @@ def test_a_moment_is_told_with_how_far_away_it_is(seconds: int, told: str) -> No
 def test_a_table_is_aligned_and_its_text_made_safe(capsys: pytest.CaptureFixture[str]) -> None:
     speech.aligned([("A", "LONGER"), ("much longer", "x\x1b[31m")])
     assert capsys.readouterr().out == "A            LONGER\nmuch longer  x [31m\n"
+
+
+def test_a_byte_that_is_no_character_is_heard_as_a_wrong_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"eu-w\xffst-1\n"), encoding="utf-8"))
+    assert main(["completion", "bash"]) == 0
+    assert sys.stdin.readline() == "eu-w\ufffdst-1\n"

@@ -202,6 +202,7 @@ def test_every_other_operation_is_refused(logged_in: Machine) -> None:
     lease = create(machine)
     for command in (
         ("whoami",),
+        ("accounts",),
         ("logout",),
         ("daemon", "reload"),
         ("daemon", "metrics"),

