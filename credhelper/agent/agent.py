@@ -57,7 +57,7 @@ from credhelper.domain.errors import (
     Unavailable,
     UsageError,
 )
-from credhelper.domain.model import AnyRole, ChainedRole, Flow, RoleCredentials, SsoSession, Token
+from credhelper.domain.model import AnyRole, ChainedRole, Door, Flow, RoleCredentials, SsoSession, Token
 from credhelper.domain.text import safe
 from credhelper.local import places
 from credhelper.local.clock import Clock, SystemClock
@@ -73,6 +73,9 @@ KEYRING_PATIENCE = 3.0  # seconds; an open keyring takes one on a busy machine, 
 REVOKE_DEADLINE = 5.0
 SWEEP_DEADLINE = 8.0
 STOP_PATIENCE = 2.0  # seconds that a stop waits for logouts under way
+
+PROGRAMS_DOORS = frozenset({Door.GET, Door.CONTAINER, Door.LEASE})
+"""Through the others comes a command that a person has typed, who has read what it said."""
 
 Json = dict[str, Any]
 Fields = Mapping[str, str]
@@ -477,8 +480,8 @@ class Agent:
 
     def _note_who_waits(self, outcome: Outcome) -> None:
         """A program that was told to have somebody log in waits for that; who logs in is shown it."""
-        role = outcome.passage.role
-        if role is None or outcome.outcome != LoginRequired.code:
+        role, door = outcome.passage.role, outcome.passage.wanted.door
+        if role is None or outcome.outcome != LoginRequired.code or door not in PROGRAMS_DOORS:
             return
         self.waiting.note(role.session, outcome.passage.wanted.caller.name)
         for login in self.logins.under_way():

@@ -11,7 +11,7 @@ import pytest
 
 from credhelper.agent.login import MOST_WAITING, Event, Login
 from credhelper.domain.errors import CredhelperError, LoginRequired, Unavailable
-from credhelper.domain.model import Flow
+from credhelper.domain.model import Door, Flow
 from credhelper.local.peers import Caller
 from credhelper.sandbox.faults import Fault
 from tests.agent.world import World
@@ -32,10 +32,10 @@ async def begun(world: World, **fields: str) -> AsyncIterator[tuple[Login, Event
         await events.aclose()
 
 
-async def refused(world: World, name: str, profile: str = "dev") -> None:
+async def refused(world: World, name: str, profile: str = "dev", door: Door = Door.GET) -> None:
     """A program that wants credentials and is told to have somebody log in."""
     with pytest.raises(LoginRequired):
-        await world.hand_out(world.fields(profile), Caller(name=name))
+        await world.hand_out(world.fields(profile), Caller(name=name), door)
 
 
 def free_port() -> int:
@@ -108,6 +108,7 @@ async def test_what_was_refused_lately_is_told_and_what_is_refused_meanwhile(wor
     world.clock.advance(seconds=700)
     await refused(world, "terraform")
     await refused(world, "other-session", "legacy")
+    await refused(world, "credhelper", door=Door.EXEC)  # a person typed it, and has read what it said
     async with begun(world) as (login, event):
         assert event["event"] == "authorize"
         assert login.events[1:] == [{"event": "waiting", "clients": ["terraform"]}]

@@ -17,7 +17,7 @@ from credhelper.agent.login import Logins
 from credhelper.agent.role_credentials import Entry
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache
-from credhelper.domain.model import Flow, Registration, Role, SsoSession, Token
+from credhelper.domain.model import Door, Flow, Registration, Role, SsoSession, Token
 from credhelper.local import places
 from credhelper.local.peers import NOBODY, Caller
 from credhelper.local.workers import Workers
@@ -152,9 +152,9 @@ class World:
         document: dict[str, Any] = json.loads((await self.hand_out(self.fields(profile))).document)
         return document
 
-    async def hand_out(self, fields: Mapping[str, str], caller: Caller = NOBODY) -> Entry:
+    async def hand_out(self, fields: Mapping[str, str], caller: Caller = NOBODY, door: Door = Door.GET) -> Entry:
         """What a program gets that asks over the socket."""
-        wanted = Wanted(fields, caller)
+        wanted = Wanted(fields, caller, door)
         return self.agent.hand_out_at_once(wanted) or await self.agent.hand_out(wanted)
 
     def refreshes(self) -> int:
