@@ -83,7 +83,7 @@ def test_at_once_one_sees_which_session_which_address_which_code_how_long_and_fo
 ) -> None:
     assert machine.run("get", "--profile", "dev").status == 3
     with login(machine, *BY_DEVICE) as screen:
-        screen.shows(WAITING)
+        screen.shows(r"left to approve it there\. \S+ waits for it\.")
         lines, code = lines_of(screen), code_of(screen)
         assert lines[0] == "Session corp: to log in, open this address in any browser:"
         assert lines[1] == f"{sandbox.url}/device"
