@@ -20,7 +20,10 @@ from credhelper.sandbox.server import Sandbox
 
 SECONDS = 60
 SECRETS = {"clientSecret", "code", "codeVerifier", "deviceCode", "refreshToken"}
-SECRET_PARAMETERS = {"SigninToken"}
+COGNITO_SECRETS = {"AccessToken", "ClientSecret", "RefreshToken", "Session", "Token"}
+COGNITO_MAPS = {"AuthParameters", "ChallengeResponses", "Logins"}
+NO_SECRETS = {"USERNAME", "USER_ID_FOR_SRP", "TIMESTAMP"}
+SECRET_PARAMETERS = {"SigninToken", "WebIdentityToken", "client_secret", "code", "code_verifier"}
 SECRET_HEADERS = {"x-amz-sso_bearer_token", "x-amz-security-token"}
 
 CONFIG = """\
@@ -218,7 +221,9 @@ def secrets_sent_to(sandbox: Sandbox) -> set[str]:
     found = set()
     for call in list(sandbox.recorded):
         body = json.loads(call.request.body) if call.request.body[:1] == b"{" else {}
-        found |= {value for key, value in body.items() if key in SECRETS and isinstance(value, str)}
+        found |= {value for key, value in body.items() if key in SECRETS | COGNITO_SECRETS and isinstance(value, str)}
+        for name in COGNITO_MAPS & {*body}:
+            found |= {value for key, value in body[name].items() if key not in NO_SECRETS}
         found |= {value for name, value in call.request.headers.items() if name.lower() in SECRET_HEADERS}
         parameters = dict(call.request.query + call.request.form())
         found |= {value for name, value in parameters.items() if name in SECRET_PARAMETERS}

@@ -26,7 +26,7 @@ class MfaDevices:
         found = self._directory.person(person)
         if found is None or found.mfa_secret is None:
             raise LookupError(f"{person} has no MFA device")
-        return _totp(found.mfa_secret, self._step() + step)
+        return totp(found.mfa_secret, self._step() + step)
 
     def accept(self, person: str, serial: str, code: str) -> bool:
         """Whether it is a code of the person's own device that was not used before; it is used then."""
@@ -34,7 +34,7 @@ class MfaDevices:
         if found is None or found.mfa_secret is None or serial != self.serial(person):
             return False
         for step in range(self._step() - TOLERATED, self._step() + TOLERATED + 1):
-            if hmac.compare_digest(_totp(found.mfa_secret, step).encode(), code.encode()):
+            if hmac.compare_digest(totp(found.mfa_secret, step).encode(), code.encode()):
                 is_new = (person, step) not in self._used
                 self._used.add((person, step))
                 return is_new
@@ -44,7 +44,7 @@ class MfaDevices:
         return int(self._clock() // STEP)
 
 
-def _totp(secret: str, step: int) -> str:
+def totp(secret: str, step: int) -> str:
     """RFC 4226, section 5.3, of the step's number."""
     digest = hmac.digest(base64.b32decode(secret), step.to_bytes(8, "big"), "sha1")
     offset = digest[-1] & 0x0F

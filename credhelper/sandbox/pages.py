@@ -57,7 +57,7 @@ def sign_in_page(csrf: str, next_path: str, people: Iterable[Person], *, wrong: 
     hints = "".join(
         f"<li><code>{escape(person.name)}</code> / <code>{escape(person.password)}</code></li>" for person in people
     )
-    return _page(
+    return page(
         "Sign in",
         f"""{complaint}
 <form method="post" action="/sign-in">
@@ -76,7 +76,7 @@ def sign_in_page(csrf: str, next_path: str, people: Iterable[Person], *, wrong: 
 def code_page(*, wrong: bool = False) -> Answer:
     """Asks for the code a device shows."""
     complaint = '<p class="wrong" role="alert">No device waits under this code. Codes expire: start anew.</p>'
-    return _page(
+    return page(
         "Connect a device",
         f"""{complaint if wrong else ""}
 <form method="get" action="/device">
@@ -89,7 +89,7 @@ def code_page(*, wrong: bool = False) -> Answer:
 
 
 def device_page(csrf: str, person: str, user_code: str, client: str, scopes: Iterable[str]) -> Answer:
-    return _page(
+    return page(
         "Does this code match?",
         f"""<p>Your device must show the very same code:</p>
 <p class="code">{escape(user_code)}</p>
@@ -103,7 +103,7 @@ def device_page(csrf: str, person: str, user_code: str, client: str, scopes: Ite
 
 
 def access_page(csrf: str, person: str, raw_query: str, client: str, scopes: Iterable[str]) -> Answer:
-    return _page(
+    return page(
         "Allow access?",
         f"""{_request(client, scopes)}
 <form method="post" action="/authorize">
@@ -115,7 +115,7 @@ def access_page(csrf: str, person: str, raw_query: str, client: str, scopes: Ite
 
 
 def message_page(title: str, text: str, status: int = 200) -> Answer:
-    return _page(title, f"<p>{escape(text)}</p>", status=status)
+    return page(title, f"<p>{escape(text)}</p>", status=status)
 
 
 def redirect(location: str) -> Answer:
@@ -129,7 +129,8 @@ _ALLOW_OR_DENY = """<div class="buttons">
 </div>"""
 
 
-def _page(title: str, content: str, status: int = 200) -> Answer:
+def page(title: str, content: str, status: int = 200, brand: str = "IAM Identity Center · sandbox") -> Answer:
+    """A page of ours. `content` is HTML, and whoever makes it escapes what goes in."""
     document = f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -140,7 +141,7 @@ def _page(title: str, content: str, status: int = 200) -> Answer:
 </head>
 <body>
 <main>
-<p class="brand">IAM Identity Center · sandbox</p>
+<p class="brand">{escape(brand)}</p>
 <h1>{escape(title)}</h1>
 {content}
 </main>

@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from credhelper.identity_pools.policy_language import Policy
 from credhelper.sandbox.directory import IamRole, Role
 from credhelper.sandbox.lifetimes import Lifetimes
 
@@ -57,6 +58,8 @@ class Assumed:
     source_identity: str | None
     tags: Mapping[str, str]
     transitive_tag_keys: frozenset[str]
+    session_policies: tuple[Policy, ...] | None = None
+    """What these credentials can do at most, whatever the role may; None: no more bounds than the role's."""
 
 
 class IssuedCredentials:
@@ -73,6 +76,12 @@ class IssuedCredentials:
     def issue_assumed(self, caller: RoleCredentials, role: IamRole, seconds: int, assumed: Assumed) -> RoleCredentials:
         """For whoever `caller` belongs to; they may outlive the caller's."""
         return self._issue(seconds, caller.person, role.account_id, role.name, assumed)
+
+    def issue_web(
+        self, identity_id: str, account_id: str, role_name: str, seconds: int, assumed: Assumed
+    ) -> RoleCredentials:
+        """For an identity of an identity pool."""
+        return self._issue(seconds, identity_id, account_id, role_name, assumed)
 
     def _issue(
         self, seconds: int, person: str, account_id: str, role_name: str, assumed: Assumed | None

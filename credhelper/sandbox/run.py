@@ -5,6 +5,7 @@ import sys
 import threading
 from types import FrameType
 
+from credhelper.sandbox.cognito_directory import CLIENT_ID, REDIRECT_PORTS, USER_POOL_ID, USERS_POOL_ID
 from credhelper.sandbox.directory import Person
 from credhelper.sandbox.server import Sandbox
 
@@ -44,12 +45,15 @@ def introduction(sandbox: Sandbox) -> str:
     people = "\n".join(_person(sandbox, person) for person in sandbox.directory.people)
     return "\n\n".join(
         [
-            f"# An IAM Identity Center at {sandbox.url}. Point the daemon, the AWS CLI and SDKs at it:",
+            f"# An IAM Identity Center and Cognito at {sandbox.url}. Point the daemon, the AWS CLI and SDKs at it:",
             exports,
             "# For ~/.aws/config:",
             session,
             *_profiles(sandbox),
             *_chained_profiles(sandbox),
+            *_pool_profiles(sandbox),
+            "# For credhelper's config.toml:",
+            _login_table(),
             f"# Who can sign in:\n{people}",
         ]
     )
@@ -80,6 +84,27 @@ def _chained_profiles(sandbox: Sandbox) -> list[str]:
         )
         profiles.append(f"[profile {name}]\nrole_arn = {role.arn}\nsource_profile = {name}-source")
     return profiles
+
+
+def _pool_profiles(sandbox: Sandbox) -> list[str]:
+    """One of an identity pool's guests, and one of its users."""
+    users = [f"[profile sandbox-{who}]\ncredhelper_identity_pool_id = {USERS_POOL_ID}" for who in ("guest", "user")]
+    region = f"region = {sandbox.region}"
+    return [
+        f"{users[0]}\ncredhelper_guest = true\n{region}",
+        f"{users[1]}\ncredhelper_cognito_login = sandbox\n{region}",
+    ]
+
+
+def _login_table() -> str:
+    """How the users of the identity pool sign in."""
+    return (
+        "[cognito_login.sandbox]\n"
+        'method = "browser"\n'
+        f'user_pool_id = "{USER_POOL_ID}"\n'
+        f'client_id = "{CLIENT_ID}"\n'
+        f"redirect_port = {list(REDIRECT_PORTS)}"
+    )
 
 
 def _profiles(sandbox: Sandbox) -> list[str]:

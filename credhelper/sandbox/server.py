@@ -13,6 +13,9 @@ from urllib.parse import parse_qsl, urlsplit
 from credhelper.sandbox import admin, federation
 from credhelper.sandbox.authorizations import RedirectedError
 from credhelper.sandbox.browser import Browser
+from credhelper.sandbox.cognito import OPERATIONS as COGNITO_OPERATIONS
+from credhelper.sandbox.cognito import Cognito
+from credhelper.sandbox.cognito_directory import CognitoDirectory, default_cognito
 from credhelper.sandbox.directory import Assignment, Directory, IamRole, default_directory
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.faults import Cut, Fault, Faults, Hold
@@ -70,6 +73,7 @@ class Sandbox:
         *,
         port: int = 0,
         directory: Directory | None = None,
+        cognito: CognitoDirectory | None = None,
         lifetimes: Lifetimes | None = None,
         region: str = "us-east-1",
         clock: Callable[[], float] = time.time,
@@ -103,11 +107,20 @@ class Sandbox:
         self._sts = Sts(self._state)
         self._federation = Federation(self._state, clock)
         self._rate_limit = RateLimit(clock, rate_limit, burst, retry_after)
+        self.cognito = Cognito(
+            clock,
+            cognito or default_cognito(self.directory.people),
+            self._state.credentials,
+            shapes,
+            self.url,
+            self._lock,
+        )
         portal = Portal(self._state, shapes, self._rate_limit)
         self._routes = _routes(Oidc(self._state, shapes, self.url), portal, self._browser)
         self._names = {operation for operation, _ in self._routes.values()}
         self._names |= {
             *OPERATIONS,
+            *COGNITO_OPERATIONS,
             *federation.OPERATIONS.values(),
             *(f"CreateToken:{_short(grant)}" for grant in GRANTS),
         }
@@ -135,7 +148,7 @@ class Sandbox:
 
     def environment(self) -> dict[str, str]:
         """What points the AWS CLI, the SDKs and credhelper here."""
-        services = ("SSO", "SSO_OIDC", "STS", "SIGNIN")
+        services = ("SSO", "SSO_OIDC", "STS", "SIGNIN", "COGNITO_IDENTITY", "COGNITO_IDENTITY_PROVIDER")
         return {f"AWS_ENDPOINT_URL_{service}": self.url for service in services}
 
     # What a person would do in a browser.
@@ -152,9 +165,13 @@ class Sandbox:
     def authorize(self, authorize_url: str, person: str = "alice", deny: bool = False) -> str:
         """Allow (or deny) an authorization request; returns the location the browser would be sent to.
 
-        Raises `RefusedError` where the browser would see an error page instead.
+        Raises `RefusedError`, or for a user pool's managed login `ApiError`, where the browser would see an error page
+        instead.
         """
         address = urlsplit(authorize_url)
+        if f"{address.scheme}://{address.netloc}{address.path}" == f"{self.url}/oauth2/authorize":
+            with self._lock:
+                return self.cognito.authorize(address.query, person, deny=deny)
         if f"{address.scheme}://{address.netloc}{address.path}" != f"{self.url}/authorize":
             raise ValueError("not an authorize URL of this sandbox")
         with self._lock:
@@ -274,8 +291,11 @@ class Sandbox:
         return outcome
 
     def _route(self, request: Request) -> tuple[str, _Door]:
+        named = action(request) if request.path == "/" else ""
+        cognito = self.cognito.route(request, named)
+        if cognito is not None:
+            return cognito
         if (request.method, request.path) == ("POST", "/"):
-            named = action(request)
             return (named if named in OPERATIONS else _UNKNOWN), self._sts
         if request.path == "/federation" and request.method in {"GET", "POST"}:
             named = federation.operation_of(request)

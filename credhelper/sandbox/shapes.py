@@ -4,36 +4,38 @@ The model says which members travel in the query, a header or the JSON body, the
 there. Values never appear in a complaint: they may be secret.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.loaders import Loader
-from botocore.model import ListShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.messages import Request
 
 _RANGES = {"integer": 2**31, "long": 2**63}
+_PLAIN = {"boolean": (bool,), "timestamp": (int, float)}
+
+
+@functools.cache
+def _model(service: str) -> ServiceModel:
+    """Read once, when somebody calls the service: Cognito's take a fifth of a second."""
+    loader = Loader(
+        extra_search_paths=[Loader.BUILTIN_DATA_PATH],
+        include_default_search_paths=False,  # a person's own ~/.aws/models have no say here
+    )
+    return ServiceModel(loader.load_service_model(service, "service-2"), service)
 
 
 class Shapes:
-    def __init__(self) -> None:
-        loader = Loader(
-            extra_search_paths=[Loader.BUILTIN_DATA_PATH],
-            include_default_search_paths=False,  # a person's own ~/.aws/models have no say here
-        )
-        self._models = {
-            service: ServiceModel(loader.load_service_model(service, "service-2"), service)
-            for service in ("sso", "sso-oidc")
-        }
-
     def operation(self, service: str, name: str) -> OperationModel:
-        return self._models[service].operation_model(name)
+        return _model(service).operation_model(name)
 
     def error_status(self, service: str, error: str) -> int | None:
         """The HTTP status of a modelled exception; None where the service has no such exception."""
-        shapes = {shape.name: shape for shape in self._models[service].error_shapes}
+        shapes = {shape.name: shape for shape in _model(service).error_shapes}
         if error not in shapes:
             return None
         return int(shapes[error].metadata["error"]["httpStatusCode"])
@@ -119,17 +121,26 @@ def _problems(shape: Shape, value: Any, where: str) -> Iterator[str]:
     if isinstance(shape, StructureShape):
         yield from _structure_problems(shape, value, where)
     elif isinstance(shape, ListShape):
-        if not isinstance(value, list):
-            yield f"{where} must be a list."
-            return
-        for item in value:
-            yield from _problems(shape.member, item, f"an item of {where}")
+        yield from _list_problems(shape, value, where)
+    elif isinstance(shape, MapShape):
+        yield from _map_problems(shape, value, where)
     elif shape.type_name in _RANGES:
         yield from _number_problems(shape, value, where)
+    elif shape.type_name in _PLAIN:
+        if type(value) not in _PLAIN[shape.type_name]:
+            yield f"{where} must be a {shape.type_name}."
     elif not isinstance(value, str) or not _is_text(value):
         yield f"{where} must be a string of Unicode text."
     elif not shape.metadata.get("min", 0) <= len(value) <= shape.metadata.get("max", len(value)):
         yield f"{where} has a length outside the permitted range."
+
+
+def _list_problems(shape: ListShape, value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{where} must be a list."
+        return
+    for item in value:
+        yield from _problems(shape.member, item, f"an item of {where}")
 
 
 def _structure_problems(shape: StructureShape, value: Any, where: str) -> Iterator[str]:
@@ -144,6 +155,17 @@ def _structure_problems(shape: StructureShape, value: Any, where: str) -> Iterat
             yield f"{where} has a member the operation does not know."
         else:
             yield from _problems(shape.members[name], member, name)
+
+
+def _map_problems(shape: MapShape, value: Any, where: str) -> Iterator[str]:
+    if not isinstance(value, Mapping):
+        yield f"{where} must be an object."
+        return
+    if not shape.metadata.get("min", 0) <= len(value) <= shape.metadata.get("max", len(value)):
+        yield f"{where} has a number of members outside the permitted range."
+    for name, member in value.items():
+        yield from _problems(shape.key, name, f"a key of {where}")
+        yield from _problems(shape.value, member, f"a value of {where}")
 
 
 def _is_text(value: str) -> bool:

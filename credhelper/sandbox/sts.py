@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape
 
+from credhelper.identity_pools import evaluation
 from credhelper.sandbox.directory import IamRole, Trust
 from credhelper.sandbox.errors import ApiError
 from credhelper.sandbox.messages import Answer, Request
@@ -52,34 +53,23 @@ class Sts:
         given = _parameters(operation, request)
         caller = self._signer(request)
         result = _identity(caller) if operation == GET_CALLER_IDENTITY else self._assume(caller, given)
-        return _xml(
-            200,
-            f"<{operation}Response {_XMLNS}><{operation}Result>{result}</{operation}Result>"
-            f"<ResponseMetadata><RequestId>{_request_id()}</RequestId></ResponseMetadata>"
-            f"</{operation}Response>",
-        )
+        return query_answer(operation, result)
 
     def refuse(self, error: ApiError) -> Answer:
-        status = error.status or _STATUS.get(error.name, 403)
-        kind = "Receiver" if status >= 500 else "Sender"
-        return _xml(
-            status,
-            f"<ErrorResponse {_XMLNS}><Error><Type>{kind}</Type>"
-            f"<Code>{escape(error.name)}</Code><Message>{escape(error.message)}</Message></Error>"
-            f"<RequestId>{_request_id()}</RequestId></ErrorResponse>",
-        )
+        return query_refusal(error, error.status or _STATUS.get(error.name, 403))
 
     def _assume(self, caller: RoleCredentials, given: _Given) -> str:
         tags = _tags(given)
         self._check_mfa(caller, given)
         role = self._state.iam_roles.get(given["RoleArn"])
+        _check_session_policies(caller, given["RoleArn"])
         if role is None or not _trusts(role.trust, caller, given, tags):
             raise ApiError(
                 "AccessDenied",
                 f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {given['RoleArn']}",
             )
         seconds = _seconds(role, given)
-        return _assumed(self._state.credentials.issue_assumed(caller, role, seconds, _session(caller, given, tags)))
+        return assumed_xml(self._state.credentials.issue_assumed(caller, role, seconds, _session(caller, given, tags)))
 
     def _check_mfa(self, caller: RoleCredentials, given: _Given) -> None:
         if not given.keys() & {"SerialNumber", "TokenCode"}:
@@ -111,6 +101,18 @@ class Sts:
         if self._state.credentials.have_expired(credentials):
             raise ApiError("ExpiredToken", "The security token included in the request is expired")
         return credentials
+
+
+def _check_session_policies(caller: RoleCredentials, role_arn: str) -> None:
+    """What bounds the caller's credentials must let them assume roles: what bounds a guest's does not."""
+    policies = caller.assumed.session_policies if caller.assumed else None
+    if policies is None or evaluation.decide(policies, evaluation.Request("sts:AssumeRole", role_arn)).is_allowed:
+        return
+    raise ApiError(
+        "AccessDenied",
+        f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn} because no session"
+        " policy allows the sts:AssumeRole action",
+    )
 
 
 def action(request: Request) -> str:
@@ -227,7 +229,8 @@ def _identity(caller: RoleCredentials) -> str:
     )
 
 
-def _assumed(credentials: RoleCredentials) -> str:
+def assumed_xml(credentials: RoleCredentials) -> str:
+    """The members that the answers of both AssumeRole operations have in common."""
     identity = credentials.assumed.source_identity if credentials.assumed else None
     expiration = datetime.fromtimestamp(int(credentials.expires_at), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return (
@@ -239,6 +242,27 @@ def _assumed(credentials: RoleCredentials) -> str:
         f"<SessionToken>{credentials.session_token}</SessionToken>"
         f"<Expiration>{expiration}</Expiration>"
         "</Credentials>" + (f"<SourceIdentity>{escape(identity)}</SourceIdentity>" if identity else "")
+    )
+
+
+def query_answer(operation: str, result: str) -> Answer:
+    """An answer of the AWS query protocol; `result` is XML."""
+    return _xml(
+        200,
+        f"<{operation}Response {_XMLNS}><{operation}Result>{result}</{operation}Result>"
+        f"<ResponseMetadata><RequestId>{_request_id()}</RequestId></ResponseMetadata>"
+        f"</{operation}Response>",
+    )
+
+
+def query_refusal(error: ApiError, status: int) -> Answer:
+    """An error of the AWS query protocol."""
+    kind = "Receiver" if status >= 500 else "Sender"
+    return _xml(
+        status,
+        f"<ErrorResponse {_XMLNS}><Error><Type>{kind}</Type>"
+        f"<Code>{escape(error.name)}</Code><Message>{escape(error.message)}</Message></Error>"
+        f"<RequestId>{_request_id()}</RequestId></ErrorResponse>",
     )
 
 

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tomllib
 from urllib.parse import urlsplit
 
 import pytest
@@ -27,7 +28,7 @@ def test_it_prints_what_one_needs_serves_and_ends_cleanly(number: signal.Signals
         process.send_signal(number)
         rest, errors = process.communicate(timeout=10)
     assert (process.returncode, rest.strip(), errors) == (0, "", "")
-    assert len(re.findall(r"^export AWS_ENDPOINT_URL_\w+=http://127\.0\.0\.1:\d+$", printed, re.MULTILINE)) == 4
+    assert len(re.findall(r"^export AWS_ENDPOINT_URL_\w+=http://127\.0\.0\.1:\d+$", printed, re.MULTILINE)) == 6
     config = configparser.RawConfigParser()
     config.read_string("\n".join(line for line in printed.splitlines() if not line.startswith(("export", "#"))))
     assert config["sso-session sandbox"]["sso_start_url"] == "https://sandbox.awsapps.com/start"
@@ -35,6 +36,8 @@ def test_it_prints_what_one_needs_serves_and_ends_cleanly(number: signal.Signals
     deploy = config["profile sandbox-deploy"]
     assert deploy["role_arn"] == "arn:aws:iam::222233334444:role/Deploy"
     assert config[f"profile {deploy['source_profile']}"]["sso_role_name"] == "Developer"
+    assert config["profile sandbox-user"]["credhelper_cognito_login"] == "sandbox"
+    assert tomllib.loads(printed[printed.index("[cognito_login") : printed.index("# Who")])["cognito_login"]["sandbox"]
     assert "#   alice / correct-horse" in printed
 
 

@@ -97,6 +97,8 @@ def test_the_environment_points_clients_here(sandbox: Sandbox) -> None:
         "AWS_ENDPOINT_URL_SSO_OIDC": sandbox.url,
         "AWS_ENDPOINT_URL_STS": sandbox.url,
         "AWS_ENDPOINT_URL_SIGNIN": sandbox.url,
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY": sandbox.url,
+        "AWS_ENDPOINT_URL_COGNITO_IDENTITY_PROVIDER": sandbox.url,
     }
     assert (sandbox.start_url, sandbox.region) == ("https://sandbox.awsapps.com/start", "us-east-1")
 
