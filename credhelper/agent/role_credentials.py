@@ -4,21 +4,22 @@ Those that are asked for are kept alive in the background; those that nobody has
 Failed fetches are remembered, so that a shell prompt asking ten times a second does not become a hammer.
 
 A chained role's are assumed with its source's, which come out of the same memory, and belong to the same login. What
-takes a code of an MFA device is fetched only when a person has named one.
+takes a code of an MFA device is fetched only when a person has named one. An identity pool's are got by whoever knows
+identity pools, and are kept like all others.
 """
 
 import asyncio
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from credhelper.agent.backoff import Backoff, asked_pause
 from credhelper.agent.flights import Flights
 from credhelper.agent.session_names import NO_GOOD, SessionNames
-from credhelper.agent.tokens import Tokens
+from credhelper.agent.sign_ins import Given, PoolSource, SignIns
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain import documents
 from credhelper.domain.errors import (
@@ -27,12 +28,25 @@ from credhelper.domain.errors import (
     MfaRequired,
     Refused,
     RoleNotAssigned,
+    TokenRefused,
     TooShortLived,
     Unavailable,
     UpstreamError,
 )
 from credhelper.domain.freshness import Freshness, Life
-from credhelper.domain.model import AnyRole, ChainedRole, Role, RoleCredentials, SsoSession
+from credhelper.domain.model import (
+    AnyRole,
+    ChainedRole,
+    CognitoLogin,
+    CognitoTokens,
+    Guests,
+    PoolFlow,
+    PoolRole,
+    Role,
+    RoleCredentials,
+    SignInSource,
+    SsoSession,
+)
 from credhelper.domain.text import safe
 from credhelper.local.clock import Clock
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -85,6 +99,14 @@ class Entry:
     is_asked_for: bool = True
     """Whether anybody has asked for the role since these credentials were obtained."""
     last_used_at: datetime | None = None
+    account_id: str = ""
+    """Whose they are by AWS's word, where the role itself does not say it: an identity pool chooses roles."""
+    role_name: str = ""
+    """As ``account_id``."""
+    identity_id: str | None = None
+    """Of an identity pool: whose credentials they are."""
+    settled: PoolRole | None = None
+    """The pool's role as these credentials show it to be; made once, for it is looked at with every request."""
 
 
 @dataclass(slots=True)
@@ -100,7 +122,16 @@ class _Failure:
 class RoleCredentialsCache:
     """Every role's credentials. Lives on the event loop."""
 
-    def __init__(self, tokens: Tokens, api: IdentityCenter, clock: Clock, workers: Workers, rng: random.Random) -> None:
+    def __init__(
+        self,
+        tokens: SignIns[SignInSource, Any],
+        api: IdentityCenter,
+        clock: Clock,
+        workers: Workers,
+        rng: random.Random,
+    ) -> None:
+        self.pools: PoolSource | None = None
+        """Who gets the credentials of identity pools' roles."""
         self.on_fetched: Callable[[AnyRole, Entry], None] = lambda _, __: None
         self.on_first_use: Callable[[AnyRole, Entry], None] = lambda _, __: None
         """Told when credentials are handed out for the first time since they were obtained."""
@@ -156,15 +187,29 @@ class RoleCredentialsCache:
                 entry = await self._present_entry(role)
             if self._left(entry) < min_left:
                 raise TooShortLived(
-                    f"the credentials of {safe(role.role_name)} in {safe(role.account_id)} are good for"
+                    f"the credentials of {called(role)} are good for"
                     f" {_minutes(self._left(entry))} min, and {_minutes(min_left)} min are asked for",
-                    hint="ask for less; it is the role's own session length that ends them, or a max_ttl rule of yours",
+                    hint=f"ask for less; {_what_ends(role)}",
                 )
         return self._hand_out(role, entry)
 
     def present(self, role: AnyRole) -> Entry | None:
         """What is in memory for the role, in whatever state; hands nothing out."""
         return self._entries.get(role)
+
+    def settled(self, role: AnyRole) -> AnyRole:
+        """The same role, and where identity pools choose, with what they have chosen by now, also further down."""
+        if isinstance(role, Role):
+            return role
+        if isinstance(role, ChainedRole):
+            source = self.settled(role.source)
+            return role if source is role.source else replace(role, source=source)
+        entry = self._entries.get(role)
+        if entry is None:
+            return role
+        if entry.settled is None:
+            entry.settled = role.as_given(entry.account_id, entry.role_name)
+        return entry.settled
 
     def is_of_present_login(self, role: AnyRole, entry: Entry) -> bool:
         """Whether nobody has logged out, or in again, since these credentials were obtained."""
@@ -173,7 +218,7 @@ class RoleCredentialsCache:
     def entries(self) -> list[tuple[AnyRole, Entry, str]]:
         """Every role with its entry and state (fresh, stale, expired)."""
         return [
-            (role, entry, self._freshness(entry).value)
+            (self.settled(role), entry, self._freshness(entry).value)
             for role in list(self._entries)
             if (entry := self._valid_entry(role)) is not None
         ]
@@ -227,7 +272,7 @@ class RoleCredentialsCache:
         now = self._api.server_time.now()
         return [(role, credentials) for role, credentials in handed_out if credentials.expires_at > now]
 
-    def drop_outlived(self, session: SsoSession) -> None:
+    def drop_outlived(self, session: SignInSource) -> None:
         """Drops what was obtained before the session's last login or logout, wherever that happened."""
         epoch = self._tokens.epoch(session)
         for role, entry in list(self._entries.items()):
@@ -265,22 +310,21 @@ class RoleCredentialsCache:
                 failure.backoff.forgive()
                 failure.told_until = min(failure.told_until, failure.backoff.retry_at)
 
-    def restore(
-        self, role: AnyRole, credentials: RoleCredentials, *, last_used_at: datetime | None, skew: timedelta
-    ) -> bool:
+    def restore(self, role: AnyRole, given: Given, *, last_used_at: datetime | None, skew: timedelta) -> bool:
         """Takes back what a daemon before us obtained under the present login; whether it is of use.
 
         ``skew`` is how far AWS's clock was ahead of this machine's then: since the start nothing of it may have been
         measured yet, and a clock that is behind must keep nothing alive.
         """
+        credentials = given.credentials
         now = max(self._api.server_time.now(), self._clock.now() + skew)
         if role in self._entries or not credentials.obtained_at - CLOCK_MAY_STEP <= now < credentials.expires_at:
             return False
-        entry = self._new_entry(role, credentials, self._tokens.epoch(role.session), now)
+        entry = self._new_entry(given, self._tokens.epoch(role.session), now)
         # Who asked for it last, and whether since it was obtained, is known only as of the last write.
         entry.last_used_at, entry.is_asked_for = last_used_at, True
         self._entries[role] = entry
-        self._handed_out[role] = credentials
+        self._note_handed_out(role, credentials)
         self._failures.pop(role, None)
         self.on_attention()
         return True
@@ -350,7 +394,7 @@ class RoleCredentialsCache:
             entry = await self._entry(role)
             if self._valid_entry(role) is entry:  # else a logout or another login came just now
                 return entry
-        raise Unavailable(f"the login to session {safe(role.session.label)} keeps changing")
+        raise Unavailable(f"the login to {called_source(role.session)} keeps changing")
 
     async def _better_or_same(self, role: AnyRole) -> Entry:
         """Newer credentials if they come soon; else those at hand, unless they or their login ended meanwhile.
@@ -421,8 +465,15 @@ class RoleCredentialsCache:
             entry.is_asked_for = True
             self.on_first_use(role, entry)
             self.on_attention()
-        self._handed_out[role] = entry.credentials
+        self._note_handed_out(role, entry.credentials)
         return entry
+
+    def _note_handed_out(self, role: AnyRole, credentials: RoleCredentials) -> None:
+        """Under what the role is called by now: two that are equal may differ in that."""
+        if not isinstance(role, Role):
+            role = self.settled(role)
+            self._handed_out.pop(role, None)
+        self._handed_out[role] = credentials
 
     async def _fetch_now(self, role: AnyRole) -> Entry:
         """A fetch to wait for. Raises like ``get``."""
@@ -473,10 +524,11 @@ class RoleCredentialsCache:
                     self._drop(role.source)
                 continue
             if not self._is_of_past_login(source, role.session):
-                return self._new_entry(role, credentials, source.epoch, self._api.server_time.now())
-        raise Unavailable(f"the login to session {safe(role.session.label)} keeps changing")
+                given = Given(credentials, role.account_id, role.role_name)
+                return self._new_entry(given, source.epoch, self._api.server_time.now())
+        raise Unavailable(f"the login to {called_source(role.session)} keeps changing")
 
-    def _is_of_past_login(self, entry: Entry, session: SsoSession) -> bool:
+    def _is_of_past_login(self, entry: Entry, session: SignInSource) -> bool:
         self._tokens.look(session)
         return entry.epoch != self._tokens.epoch(session)
 
@@ -485,56 +537,67 @@ class RoleCredentialsCache:
         name = await self._session_names.of(
             role,
             source.epoch,
-            lambda: self._call(lambda: self._api.get_caller_identity(role.region, keys), place, lane),
+            lambda: self.call(lambda: self._api.get_caller_identity(role.region, keys), place, lane),
         )
-        return await self._call(lambda: self._api.assume_role(role, keys, name, code), place, lane)
+        return await self.call(lambda: self._api.assume_role(role, keys, name, code), place, lane)
 
-    async def _fetch_for_current_login(self, role: Role) -> Entry:
+    async def _fetch_for_current_login(self, role: Role | PoolRole) -> Entry:
         session = role.session
         may_refresh = True
         for _ in range(CHANGES_OF_LOGIN):
             token = await self._tokens.current(session)
             epoch = self._tokens.epoch(session)
             try:
-                credentials = await self._call_portal(role, token.access_token)
+                given = await self._fetch_with(token, role)
             except CredhelperError as error:
                 if self._tokens.look(session) != token and epoch != self._tokens.epoch(session):
                     continue  # whatever it was, it was about another login
-                if not isinstance(error, Refused) or error.reason != "UnauthorizedException":
+                if not _is_about_token(error):
                     raise
                 await self._tokens.refused(session, token, may_refresh=may_refresh)
                 may_refresh = False
                 continue
             self._tokens.look(session)
             if epoch == self._tokens.epoch(session):
-                return self._new_entry(role, credentials, epoch, self._api.server_time.now())
+                return self._new_entry(given, epoch, self._api.server_time.now())
             # A logout or another login came in between: what was fetched belongs to the one before.
-        raise Unavailable(f"the login to session {safe(session.label)} keeps changing")
+        raise Unavailable(f"the login to {called_source(session)} keeps changing")
 
-    def _new_entry(self, role: AnyRole, credentials: RoleCredentials, epoch: int, now: datetime) -> Entry:
+    async def _fetch_with(self, token: Any, role: Role | PoolRole) -> Given:
+        """``token`` is what ``current`` has given for the role's kind of sign-in."""
+        if isinstance(role, Role):
+            return Given(await self._call_portal(role, token.access_token), role.account_id, role.role_name)
+        assert self.pools is not None  # noqa: S101  # whoever serves such roles has said who gets them
+        return await self.pools.fetch(role, token if isinstance(token, CognitoTokens) else None)
+
+    def _new_entry(self, given: Given, epoch: int, now: datetime) -> Entry:
+        credentials = given.credentials
         left = credentials.expires_at - now
         deadline = self._clock.boottime() + left.total_seconds()
         life = Life(credentials.expires_at, deadline, credentials.lifetime)
         return Entry(
             credentials,
-            documents.process_document(credentials, role.account_id),
-            documents.container_document(credentials, role.account_id),
+            documents.process_document(credentials, given.account_id),
+            documents.container_document(credentials, given.account_id),
             life,
             epoch,
             earlier=life.window * (EARLIER * self._rng.random()),
             is_asked_for=False,
+            account_id=given.account_id,
+            role_name=given.role_name,
+            identity_id=given.identity_id,
         )
 
     async def _call_portal(self, role: Role, access_token: str) -> RoleCredentials:
         session = role.session
-        return await self._call(
+        return await self.call(
             lambda: self._api.get_role_credentials(role, access_token),
             f"the portal in {session.region}",
             session.cache_key,
         )
 
-    async def _call(self, call: Callable[[], T], place: str, lane: str) -> T:
-        """``call()`` in a thread; once more where it failed quickly."""
+    async def call(self, call: Callable[[], T], place: str, lane: str) -> T:
+        """``call()`` in a thread; once more where it failed quickly. Raises what it raises, and Unavailable."""
         started = self._clock.monotonic()
         try:
             return await self._call_once(call, place, lane)
@@ -551,7 +614,7 @@ class RoleCredentialsCache:
             raise Unavailable(f"{place} gave {error}") from None
 
     def _note_failure(self, role: AnyRole, error: CredhelperError) -> None:
-        log.warning("no credentials for %s in %s: %s", safe(role.role_name), safe(role.account_id), error)
+        log.warning("no credentials for %s: %s", called(role), error)
         before = self._failures.get(role)
         backoff = Backoff() if before is None else before.backoff
         now, asked, told = self._clock.monotonic(), asked_pause(error), TOLD_AGAIN
@@ -570,6 +633,39 @@ class RoleCredentialsCache:
     def _remembers(self, role: AnyRole, error: CredhelperError) -> bool:
         failure = self._failures.get(role)
         return failure is not None and failure.error is error
+
+
+def _what_ends(role: AnyRole) -> str:
+    if not isinstance(role, PoolRole):
+        return "it is the role's own session length that ends them, or a max_ttl rule of yours"
+    if role.flow is PoolFlow.ENHANCED:
+        return "Cognito's enhanced flow gives an hour and never more"
+    return "it is credhelper_duration_seconds that ends them, or a max_ttl rule of yours"
+
+
+def called(role: AnyRole) -> str:
+    """What a message calls it: not even its account is known where only an identity pool knows."""
+    if isinstance(role, PoolRole) and role.named_arn is None:
+        return f"the identity pool {safe(role.pool_id)}"
+    return f"{safe(role.role_name)} in {safe(role.account_id)}"
+
+
+def called_source(source: SignInSource) -> str:
+    """What a message calls that with which one signs in."""
+    match source:
+        case SsoSession():
+            return f"session {safe(source.label)}"
+        case CognitoLogin():
+            return f"the cognito_login {safe(source.label)}"
+        case Guests():
+            return safe(source.label)
+
+
+def _is_about_token(error: CredhelperError) -> bool:
+    """Whether AWS does not take what the login has given: a refresh may help, or else a login."""
+    if isinstance(error, TokenRefused):
+        return True
+    return isinstance(error, Refused) and error.reason == "UnauthorizedException"
 
 
 def _minutes(span: timedelta) -> int:

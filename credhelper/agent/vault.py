@@ -16,7 +16,7 @@ from credhelper.agent import vault_documents
 from credhelper.agent.vault_documents import ABOUT_SIGN_IN, Kept, SignIn, about_role
 from credhelper.aws.sealed_token_cache import REGISTRATION, TOKEN
 from credhelper.domain.documents import MalformedDocument
-from credhelper.domain.model import AnyRole, SsoSession
+from credhelper.domain.model import AnyRole, SignInSource
 from credhelper.local import private_files, sealed_files
 from credhelper.local.keychain import KeychainUnavailable
 from credhelper.local.sealed_files import KeyBox
@@ -173,7 +173,7 @@ class Vault:
         session = kept.role.session
         self._write(session, about_role(kept.role), vault_documents.kept_document(kept))
 
-    def keep_sign_in(self, session: SsoSession, sign_in: SignIn) -> None:
+    def keep_sign_in(self, session: SignInSource, sign_in: SignIn) -> None:
         """Has a session's sign-in written behind, as soon as there is a key."""
         self._write(session, ABOUT_SIGN_IN, vault_documents.sign_in_document(session, sign_in))
 
@@ -256,7 +256,7 @@ class Vault:
     def _epoch(self, owner: str) -> int:
         return self._epochs.get(owner, 0)
 
-    def _write(self, session: SsoSession, what: str, document: bytes) -> None:
+    def _write(self, session: SignInSource, what: str, document: bytes) -> None:
         if self._keychain is None:
             return
         self._is_disk_failing = False
@@ -381,6 +381,6 @@ def _take(path: Path, content: bytes, sign_ins: dict[str, SignIn], roles: list[K
         roles.append(kept)
 
 
-def _refuse_other_name(path: Path, session: SsoSession, what: str) -> None:
+def _refuse_other_name(path: Path, session: SignInSource, what: str) -> None:
     if path != sealed_files.path_of(path.parent, session.cache_key, what):
         raise MalformedDocument("it is about something else than its name says")

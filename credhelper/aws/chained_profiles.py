@@ -28,7 +28,7 @@ NATIVE_KEYS = frozenset(
 SHORTEST, LONGEST = 900, 43_200  # seconds
 MOST_TAGS = 50
 
-_ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,511}/)?[A-Za-z0-9_+=,.@-]{1,64}")
+ROLE_ARN = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/([!-~]{1,511}/)?[A-Za-z0-9_+=,.@-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}")
 _EXTERNAL_ID = re.compile(r"[A-Za-z0-9_+=,.@:/-]{2,1224}")
 _SERIAL = re.compile(r"[A-Za-z0-9_+=/:,.@-]{9,256}")
@@ -86,29 +86,29 @@ def role_of(section: Section, source: AnyRole, region: str) -> ChainedRole:
     Raises ConfigError.
     """
     prefix = prefix_of(section.keys) or ""
-    read = _Reader(section, prefix)
+    read = Reader(section, prefix)
     tags = read("session_tags", _tags) or ()
-    transitive = read("transitive_session_tags", _names) or ()
+    transitive = read("transitive_session_tags", names) or ()
     unknown = sorted(set(transitive) - {key for key, _ in tags})
     if unknown:
         raise section.mistake(
             f"{ADOPTED}transitive_session_tags: “{safe(unknown[0])}” is not among {ADOPTED}session_tags"
         )
-    role_arn = read("role_arn", _matching(_ROLE_ARN, "a role's ARN such as arn:aws:iam::111122223333:role/NAME"))
+    role_arn = read("role_arn", matching(ROLE_ARN, "a role's ARN such as arn:aws:iam::111122223333:role/NAME"))
     if role_arn is None:
         raise section.mistake(f"{prefix}role_arn is missing")
-    name = _matching(_NAME, "2 to 64 letters, digits and _+=,.@-")
+    name = matching(_NAME, "2 to 64 letters, digits and _+=,.@-")
     return ChainedRole(
         source,
         role_arn,
         region,
-        duration_seconds=read("duration_seconds", _seconds),
+        duration_seconds=read("duration_seconds", duration),
         role_session_name=read("role_session_name", name),
-        external_id=read("external_id", _matching(_EXTERNAL_ID, "2 to 1224 letters, digits and _+=,.@:/-")),
+        external_id=read("external_id", matching(_EXTERNAL_ID, "2 to 1224 letters, digits and _+=,.@:/-")),
         source_identity=read("source_identity", _identity),
         tags=tags,
         transitive_tag_keys=transitive,
-        mfa_serial=read("mfa_serial", _matching(_SERIAL, "an MFA device's serial number or ARN")),
+        mfa_serial=read("mfa_serial", matching(_SERIAL, "an MFA device's serial number or ARN")),
     )
 
 
@@ -116,7 +116,7 @@ class Wrong(Exception):
     """A value that cannot be; says what it should be."""
 
 
-class _Reader:
+class Reader:
     """Reads a section's keys, whatever they are called there."""
 
     def __init__(self, section: Section, prefix: str) -> None:
@@ -139,7 +139,9 @@ class _Reader:
             raise self._section.mistake(f"{key}: “{shown}” is not {wrong}") from None
 
 
-def _matching(form: re.Pattern[str], described: str) -> Callable[[str], str]:
+def matching(form: re.Pattern[str], described: str) -> Callable[[str], str]:
+    """Takes values of that form, all of them; ``described`` says what they are."""
+
     def parse(value: str) -> str:
         if not form.fullmatch(value):
             raise Wrong(described)
@@ -154,7 +156,8 @@ def _identity(value: str) -> str:
     return value
 
 
-def _seconds(value: str) -> int:
+def duration(value: str) -> int:
+    """How long credentials shall live, in seconds. Raises Wrong."""
     described = f"a whole number of seconds from {SHORTEST} to {LONGEST}"
     if not (value.isascii() and value.isdecimal() and len(value) <= 6):
         raise Wrong(described)
@@ -179,5 +182,6 @@ def _tags(value: str) -> tuple[tuple[str, str], ...]:
     return tuple(found.values())
 
 
-def _names(value: str) -> tuple[str, ...]:
+def names(value: str) -> tuple[str, ...]:
+    """What stands between commas, each once."""
     return tuple(dict.fromkeys(filter(None, map(str.strip, value.split(",")))))

@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from credhelper.aws import chained_profiles, plain_ini
+from credhelper.aws import chained_profiles, plain_ini, pool_profiles
 from credhelper.aws.chained_profiles import LONGEST_CHAIN, Section
+from credhelper.aws.pool_profiles import LoginTables, TablesInForce
 from credhelper.domain.errors import ConfigError
-from credhelper.domain.model import AnyRole, Role, SsoSession
+from credhelper.domain.model import AnyRole, CognitoLogin, PoolRole, Role, SignInSource, SsoSession, region_behind
 from credhelper.domain.text import safe
 from credhelper.domain.urls import A_REGION, REGION, is_https_or_loopback
 
@@ -65,6 +66,8 @@ class Configuration:
     sso_sessions: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     from_credentials: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By profile, the keys that the credentials file has, which is laid over the other."""
+    tables: TablesInForce = field(default=LoginTables, repr=False, compare=False)
+    """The logins that profiles of identity pools name: those stand in credhelper's own file."""
     _roles: dict[str, AnyRole] = field(default_factory=dict, init=False, repr=False, compare=False)
     """By profile, those that were asked for: a chain is followed once."""
 
@@ -94,7 +97,27 @@ class Configuration:
 
         A chained profile's is that of the profile at the bottom of its chain.
         """
-        return self._own_session(self.chain_of(profile)[-1])
+        root = self.chain_of(profile)[-1]
+        if self._is_of_pool(root):
+            raise self._section(root).mistake("it is the profile of an identity pool, and has no session of SSO")
+        return self._own_session(root)
+
+    def sign_in_of(self, profile: str) -> SignInSource:
+        """What a profile's credentials begin with, whatever kind it is of; as ``session_of``. Raises ConfigError."""
+        root = self.chain_of(profile)[-1]
+        if self._is_of_pool(root):
+            return pool_profiles.sign_in_of(self._section(root), self.tables)
+        return self._own_session(root)
+
+    def cognito_login(self, name: str) -> CognitoLogin:
+        """The ``[cognito_login.NAME]`` table. Raises ConfigError."""
+        return self.tables().get(name)
+
+    def policy_files(self) -> list[Path]:
+        """The files that session policies are in, which belong to what the configuration says."""
+        directory = self.paths.config.parent
+        found = (pool_profiles.policy_file(keys, directory) for keys in self.profiles.values())
+        return [path for path in dict.fromkeys(found) if path is not None]
 
     def chain_of(self, profile: str) -> list[str]:
         """The profile, its source, that one's source, down to the one that is no chained profile.
@@ -102,7 +125,7 @@ class Configuration:
         Raises ConfigError where the chain goes round in a circle, leads nowhere or is too long.
         """
         chain = [profile]
-        while chained_profiles.prefix_of(self.profile(chain[-1])) is not None and not self._is_adopted(chain[-1]):
+        while chained_profiles.prefix_of(self.profile(chain[-1])) is not None and not self._is_root(chain[-1]):
             section = self._section(chain[-1])
             source = chained_profiles.source_of(section)
             if source in chain:
@@ -136,13 +159,15 @@ class Configuration:
         role: AnyRole = self._own_role(root)
         if not chained:
             return role
-        region = self.region_of(root) or role.session.region
+        region = self.region_of(root) or region_behind(role)
         for name in reversed(chained):
             region = self.region_of(name) or region
             role = chained_profiles.role_of(self._section(name), role, region)
         return role
 
-    def _own_role(self, profile: str) -> Role:
+    def _own_role(self, profile: str) -> Role | PoolRole:
+        if self._is_of_pool(profile):
+            return pool_profiles.role_of(self._section(profile), self.tables)
         keys, prefix, section = self._sso_keys(profile)
         session = self._own_session(profile)
         return Role(
@@ -181,10 +206,10 @@ class Configuration:
                 found.setdefault(session.cache_key, session)
         return list(found.values()), mistakes
 
-    def uses(self, profile: str, session: SsoSession) -> bool:
+    def uses(self, profile: str, session: SignInSource) -> bool:
         """Whether ``profile`` logs in to ``session``."""
         try:
-            return self.session_of(profile) == session
+            return self.sign_in_of(profile) == session
         except ConfigError:
             return False
 
@@ -200,6 +225,13 @@ class Configuration:
 
     def _section(self, profile: str) -> Section:
         return Section(self.paths.config, _section(profile), self.profile(profile))
+
+    def _is_of_pool(self, profile: str) -> bool:
+        return pool_profiles.is_one(self.profile(profile))
+
+    def _is_root(self, profile: str) -> bool:
+        """Whether a chain ends there, though the profile has ``role_arn`` too."""
+        return self._is_of_pool(profile) or self._is_adopted(profile)
 
     def _is_adopted(self, profile: str) -> bool:
         """Whether it stands for a role of Identity Center by credhelper's own keys, which come before the AWS CLI's."""
@@ -218,7 +250,7 @@ class Configuration:
         raise ConfigError(
             f"{self.paths.config}: {section} is not an IAM Identity Center profile:"
             " it has neither sso_session nor sso_start_url, nor role_arn with source_profile"
-            " (nor the same with the prefix credhelper_)"
+            " (nor the same with the prefix credhelper_), nor credhelper_identity_pool_id"
         )
 
     def _session(self, name: str | None, keys: Mapping[str, str], section: str, prefix: str) -> SsoSession:
@@ -257,8 +289,11 @@ class Configuration:
         return value
 
 
-def load(paths: ConfigPaths) -> Configuration:
-    """Both files; one that does not exist is empty. Raises ConfigError when one cannot be parsed at all."""
+def load(paths: ConfigPaths, tables: TablesInForce = LoginTables) -> Configuration:
+    """Both files; one that does not exist is empty. Raises ConfigError when one cannot be parsed at all.
+
+    ``tables`` are the logins that profiles of identity pools may name.
+    """
     config = _parse(paths.config)
     credentials = _parse(paths.credentials)
     profiles: dict[str, dict[str, str]] = {}
@@ -272,7 +307,7 @@ def load(paths: ConfigPaths) -> Configuration:
     for name, keys in credentials.items():
         profiles[name] = profiles.get(name, {}) | keys
     from_credentials = {name: frozenset(keys) for name, keys in credentials.items()}
-    return Configuration(paths, profiles, sso_sessions, from_credentials)
+    return Configuration(paths, profiles, sso_sessions, from_credentials, tables)
 
 
 def scopes_of(text: str | None) -> tuple[str, ...] | None:

@@ -9,7 +9,9 @@
     ├── AccessRefused .............. 5
     │   ├── LoginDenied            the person said no in the browser
     │   ├── RoleNotAssigned
-    │   │   └── AssumeRoleDenied   a chained role's trust policy, or its source's policies, say no
+    │   │   ├── AssumeRoleDenied   a chained role's trust policy, or its source's policies, say no
+    │   │   └── PoolRefused        an identity pool, or the trust policy of the role behind it, says no
+    │   │       └── PoolAbsent     there is no such pool: 4, for a profile names it
     │   ├── MfaRefused             the code of the MFA device is wrong, or was used before
     │   ├── Locked                 ``credhelper lock``
     │   ├── PolicyRefused          a rule of the user's own says no
@@ -19,6 +21,8 @@
     │   ├── Throttled              429; ``retry_after`` seconds
     │   ├── TooShortLived          what AWS gives does not live as long as was asked for
     │   └── Refused                AWS understood and said no: ``reason`` is its error code
+    │       ├── TokenRefused       an identity pool does not take the token of a login
+    │       └── IdentityRefused    an identity pool does not know an identity, or does not give it to this caller
     ├── DaemonUnreachable .......... 7
     ├── DoneInPart ................. 8
     └── Interrupted ................ 130
@@ -98,6 +102,19 @@ class AssumeRoleDenied(RoleNotAssigned):
     code = "assume_role_denied"
 
 
+class PoolRefused(RoleNotAssigned):
+    """An identity pool gives no credentials for a role, or STS does not let its identities have the role."""
+
+    code = "pool_refused"
+
+
+class PoolAbsent(PoolRefused):
+    """A profile names an identity pool that does not exist: nothing is to be had of it, now or later."""
+
+    status = 4
+    code = "pool_absent"
+
+
 class MfaRefused(AccessRefused):
     """AWS does not take the code of the MFA device."""
 
@@ -166,6 +183,22 @@ class Refused(UpstreamError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class TokenRefused(Refused):
+    """An identity pool does not take a login's token: another one may do, which a refresh or a login gives."""
+
+    code = "token_refused"
+
+
+class IdentityRefused(Refused):
+    """An identity pool does not know this identity (``is_gone``), or gives it to somebody else only."""
+
+    code = "identity_refused"
+
+    def __init__(self, message: str, *, reason: str, is_gone: bool) -> None:
+        super().__init__(message, reason=reason)
+        self.is_gone = is_gone
 
 
 class DaemonUnreachable(CredhelperError):

@@ -1,16 +1,28 @@
-"""Which names may stand for a profile, session, account or role, out of what is known of them. For completion."""
+"""Which names may stand for a profile, session, Cognito login, account or role, out of what is known of them.
 
-KINDS = ("profiles", "sessions", "accounts", "roles")
+For completion.
+"""
+
+KINDS = ("profiles", "sessions", "logins", "accounts", "roles")
 
 Name = tuple[str, str]
 """A name, and what it is."""
 
 Row = dict[str, str]
-"""A role: ``profile``, ``sso_session``, ``account_id``, ``account_name``, ``role_name``, as far as they are known."""
+"""A role: ``profile``, ``sso_session``, ``account_id``, ``account_name``, ``role_name``, as far as they are known.
+
+Of an identity pool's, ``identity_pool_id``, which may be all that is.
+"""
 
 
 def of_kind(
-    kind: str, rows: list[Row], sessions: list[Name], *, sso_session: str = "", account_id: str = ""
+    kind: str,
+    rows: list[Row],
+    sessions: list[Name],
+    logins: list[Name] | None = None,
+    *,
+    sso_session: str = "",
+    account_id: str = "",
 ) -> list[Name]:
     """The names of that kind, each once and in the order they come; of another kind there are none.
 
@@ -18,6 +30,8 @@ def of_kind(
     """
     if kind == "sessions":
         found = sessions
+    elif kind == "logins":
+        found = logins or []
     elif kind == "profiles":
         found = [(row.get("profile", ""), _role(row)) for row in rows]
     elif kind == "accounts":
@@ -39,7 +53,7 @@ def _fits(row: Row, sso_session: str, account_id: str) -> bool:
 
 def _role(row: Row) -> str:
     account = row.get("account_name") or row.get("account_id", "")
-    return f"{account} {row.get('role_name', '')}".strip()
+    return f"{account} {row.get('role_name', '')}".strip() or row.get("identity_pool_id", "")
 
 
 def _once(names: list[Name]) -> list[Name]:

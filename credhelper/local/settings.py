@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from credhelper.domain.errors import ConfigError
+from credhelper.domain.model import CognitoLogin
 from credhelper.domain.text import safe
-from credhelper.local import policy_table, sync_table
+from credhelper.local import cognito_login_table, policy_table, sync_table
 from credhelper.local import setting_checks as checks
 from credhelper.local.policy_table import Rule
 from credhelper.local.setting_checks import Check, Mistake, Span, Wrong
@@ -31,6 +32,8 @@ MOST_TOLD = 50  # mistakes
 TABLES = ("login", "vault", "log", "metrics", "notify", "lock")
 ARRAYS = {"policy": policy_table.read, "sync": sync_table.read}
 """The arrays of tables, each a field of ``Settings`` by that name, and who reads them."""
+NAMED = {cognito_login_table.TABLE: cognito_login_table.read}
+"""The tables whose tables have names that people choose, each a field of ``Settings``, and who reads them."""
 EACH = {"policy": "rule", "sync": "session"}
 """What an entry of each is about."""
 
@@ -65,6 +68,8 @@ class Settings:
     """The ``[[policy]]`` rules, in file order."""
     sync: tuple[Sync, ...] = ()
     """The ``[[sync]]`` tables, in file order."""
+    cognito_login: tuple[CognitoLogin, ...] = ()
+    """The ``[cognito_login.NAME]`` tables, in file order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +130,14 @@ def load(path: Path) -> Settings:
 def changes(old: Settings, new: Settings) -> list[str]:
     """The names of the keys in which two differ, as people write them: "[log] level"."""
     differing = [key.label for key in KEYS if getattr(old, key.field) != getattr(new, key.field)]
-    return differing + [_heading(name) for name in ARRAYS if getattr(old, name) != getattr(new, name)]
+    return differing + [_heading(name) for name in (*ARRAYS, *NAMED) if getattr(old, name) != getattr(new, name)]
 
 
 def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
     """What the document sets, as far as it is right, and all that is wrong with it."""
     values: dict[str, Any] = {}
     mistakes: list[Mistake] = []
-    headings = (*TABLES, *ARRAYS)
+    headings = (*TABLES, *ARRAYS, *NAMED)
     top = {name: value for name, value in document.items() if name not in headings and not _is_table(value)}
     _check_table("", top, (), values, mistakes)
     for name, value in document.items():
@@ -143,10 +148,13 @@ def _checked(document: Mapping[str, object]) -> tuple[Settings, list[Mistake]]:
         elif name in ARRAYS:
             values[name], wrong = _entries(name, value)
             mistakes += wrong
+        elif name in NAMED and isinstance(value, dict):
+            values[name], wrong = NAMED[name](value, _no_such)
+            mistakes += wrong
         elif isinstance(value, dict):
             _check_table(name, value, (name,), values, mistakes)
         else:
-            mistakes.append(((name,), f"{name} is {checks.shown(value)}, and must be a table: [{name}]"))
+            mistakes.append(((name,), f"{name} is {checks.shown(value)}, and must be a table: {_heading(name)}"))
     settings = Settings(**values)
     return settings, mistakes + list(_contradictions(settings))
 
@@ -212,11 +220,13 @@ def _no_such(table: str, name: str, known: Sequence[str]) -> str:
 
 
 def _heading(table: str) -> str:
+    if table in NAMED:
+        return f"[{table}.NAME]"
     return f"[[{table}]]" if table in ARRAYS else f"[{table}]"
 
 
 def _table_meant(name: str) -> str:
-    told = _did_you_mean(name, (*TABLES, *ARRAYS), "[{}]")
+    told = _did_you_mean(name, (*TABLES, *ARRAYS, *NAMED), "[{}]")
     return re.sub(r"\[(\w+)\]", lambda found: _heading(found[1]), told)
 
 
