@@ -3,17 +3,16 @@
 Nothing of an answer is believed before it was looked at: what lacks a member or has it wrong is not AWS's.
 """
 
-import functools
 import json
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from datetime import datetime
+from typing import Any
 
-from credhelper.aws import start_urls
+from credhelper.aws import answers, start_urls
+from credhelper.aws.calls import Caller, told
 from credhelper.aws.server_time import ServerTime
 from credhelper.aws.transport import Answer, Meaning, Refusal, Transport
 from credhelper.domain import documents, oauth
@@ -24,10 +23,8 @@ from credhelper.domain.errors import (
     ConfigError,
     CredhelperError,
     MfaRefused,
-    Refused,
     RoleNotAssigned,
     Unavailable,
-    UpstreamError,
 )
 from credhelper.domain.model import (
     ASSUMED_ROLE_SECONDS,
@@ -57,11 +54,6 @@ LONGEST_POLLING_INTERVAL = 600.0  # seconds; no device code lives longer than th
 
 _ACCOUNT_ID = re.compile(r"[0-9]{12}")
 
-NOT_DECIDED = frozenset({oauth.Poll.AGAIN, oauth.Poll.SLOWER})
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -72,36 +64,7 @@ class Identity:
     user_id: str
 
 
-def _told(
-    operation: str,
-) -> Callable[[Callable[Concatenate["IdentityCenter", P], T]], Callable[Concatenate["IdentityCenter", P], T]]:
-    """A method that makes one call of AWS's ``operation``: ``on_call`` is told of it."""
-
-    def around(method: Callable[Concatenate["IdentityCenter", P], T]) -> Callable[Concatenate["IdentityCenter", P], T]:
-        @functools.wraps(method)
-        def call(self: "IdentityCenter", /, *args: P.args, **named: P.kwargs) -> T:
-            began, outcome = self._clock.monotonic(), "fault"
-            try:
-                answer = method(self, *args, **named)
-                outcome = "ok"
-                return answer
-            except CredhelperError as error:
-                outcome = _outcome(error)
-                raise
-            finally:
-                self.on_call(operation, outcome, self._clock.monotonic() - began)
-
-        return call
-
-    return around
-
-
-def _outcome(error: CredhelperError) -> str:
-    is_pending = isinstance(error, Refused) and oauth.after_poll(error.reason) in NOT_DECIDED
-    return "pending" if is_pending else error.code
-
-
-class IdentityCenter:
+class IdentityCenter(Caller):
     """Calls AWS. Thread-safe; every method blocks and raises an UpstreamError when there is no good answer.
 
     ``server_time`` is AWS's clock, by which the ends of role credentials are told. A call ends, well or not, after
@@ -115,12 +78,7 @@ class IdentityCenter:
         call_deadline: float = CALL_DEADLINE,
         revoke_deadline: float = REVOKE_DEADLINE,
     ) -> None:
-        self._clock = clock or SystemClock()
-        self.on_call: Callable[[str, str, float], None] = lambda _, __, ___: None
-        """Told of each call in its thread: AWS's name for it, how it ended, and how many seconds it took.
-
-        It ended "ok", as an error's ``code`` says, or "pending" where a person has not decided about a login yet.
-        """
+        super().__init__(clock or SystemClock())
         self._call_deadline = call_deadline
         self._revoke_deadline = revoke_deadline
         self.server_time = ServerTime(self._clock)
@@ -143,7 +101,7 @@ class IdentityCenter:
         """Where a web address redirects to, if it does. Raises UpstreamError."""
         return self._transport.redirection(start_url, deadline=start_urls.LOOK_DEADLINE)
 
-    @_told("RegisterClient")
+    @told("RegisterClient")
     def register_client(self, session: SsoSession, flow: Flow) -> Registration:
         """RegisterClient for one flow, with the AWS CLI's parameters."""
         scopes = session.scopes
@@ -163,9 +121,9 @@ class IdentityCenter:
             request["scopes"] = list(scopes)
         answer = self._oidc(session.region, "register_client", request)
         return Registration(
-            client_id=_text(answer, "clientId"),
-            client_secret=_text(answer, "clientSecret"),
-            expires_at=_moment(answer, "clientSecretExpiresAt"),
+            client_id=answers.text(answer, "clientId"),
+            client_secret=answers.text(answer, "clientSecret"),
+            expires_at=answers.moment(answer, "clientSecretExpiresAt"),
             scopes=scopes,
             grant_types=oauth.AUTHORIZATION_GRANTS if flow is Flow.AUTHORIZATION_CODE else (),
         )
@@ -182,7 +140,7 @@ class IdentityCenter:
             proof=proof,
         )
 
-    @_told("StartDeviceAuthorization")
+    @told("StartDeviceAuthorization")
     def start_device_authorization(self, session: SsoSession, registration: Registration) -> DeviceAuthorization:
         """StartDeviceAuthorization (RFC 8628 section 3.1)."""
         answer = self._oidc(
@@ -194,12 +152,12 @@ class IdentityCenter:
                 "startUrl": session.start_url,
             },
         )
-        uri = _text(answer, "verificationUri")
+        uri = answers.text(answer, "verificationUri")
         return DeviceAuthorization(
-            device_code=_text(answer, "deviceCode"),
-            user_code=_text(answer, "userCode"),
+            device_code=answers.text(answer, "deviceCode"),
+            user_code=answers.text(answer, "userCode"),
             verification_uri=uri,
-            verification_uri_complete=_optional_text(answer, "verificationUriComplete") or uri,
+            verification_uri_complete=answers.optional_text(answer, "verificationUriComplete") or uri,
             expires_at=self._end_of(answer, "expiresIn"),
             interval=_interval(answer),
         )
@@ -232,7 +190,7 @@ class IdentityCenter:
         registration = Registration(token.client_id, token.client_secret, token.registration_expires_at)
         return self._create_token(session, registration, "refresh_token", {"refreshToken": token.refresh_token})
 
-    @_told("GetRoleCredentials")
+    @told("GetRoleCredentials")
     def get_role_credentials(self, role: Role, access_token: str) -> RoleCredentials:
         """GetRoleCredentials, with both times by AWS's clock.
 
@@ -246,28 +204,28 @@ class IdentityCenter:
             deadline=self._call_deadline,
             meaning=_of_role(role),
         )
-        found = _part(answer, "roleCredentials")
-        return _good(
+        found = answers.part(answer, "roleCredentials")
+        return answers.good(
             RoleCredentials(
-                access_key_id=_text(found, "accessKeyId"),
-                secret_access_key=_text(found, "secretAccessKey"),
-                session_token=_text(found, "sessionToken"),
-                expires_at=_moment(found, "expiration", parts_of_a_second=1000),
+                access_key_id=answers.text(found, "accessKeyId"),
+                secret_access_key=answers.text(found, "secretAccessKey"),
+                session_token=answers.text(found, "sessionToken"),
+                expires_at=answers.moment(found, "expiration", parts_of_a_second=1000),
                 obtained_at=self.server_time.now(),
             ),
             answer.place,
         )
 
-    @_told("ListAccounts")
+    @told("ListAccounts")
     def list_accounts(self, session: SsoSession, access_token: str, next_token: str | None = None) -> Page[Account]:
         """ListAccounts, one page: the accounts in which the person has a role.
 
         Raises AccessRefused, Refused (UnauthorizedException: the token is no good), UpstreamError.
         """
         answer = self._list("list_accounts", session, {"accessToken": access_token}, next_token, _of_session(session))
-        return Page(tuple(map(_account, _items(answer, "accountList"))), _next_token(answer))
+        return Page(tuple(map(_account, answers.items(answer, "accountList"))), _next_token(answer))
 
-    @_told("ListAccountRoles")
+    @told("ListAccountRoles")
     def list_account_roles(
         self, session: SsoSession, account_id: str, access_token: str, next_token: str | None = None
     ) -> Page[str]:
@@ -277,10 +235,10 @@ class IdentityCenter:
         """
         request = {"accessToken": access_token, "accountId": account_id}
         answer = self._list("list_account_roles", session, request, next_token, _of_account(session, account_id))
-        names = (_role_name(each, account_id) for each in _items(answer, "roleList"))
+        names = (_role_name(each, account_id) for each in answers.items(answer, "roleList"))
         return Page(tuple(name for name in names if len(name) <= LONGEST_NAME), _next_token(answer))
 
-    @_told("AssumeRole")
+    @told("AssumeRole")
     def assume_role(
         self, role: ChainedRole, source: RoleCredentials, session_name: str, code: str | None = None
     ) -> RoleCredentials:
@@ -310,24 +268,24 @@ class IdentityCenter:
             keys=_keys(source),
             meaning=_of_chained_role(role),
         )
-        found = _part(answer, "Credentials")
-        return _good(
+        found = answers.part(answer, "Credentials")
+        return answers.good(
             RoleCredentials(
-                access_key_id=_text(found, "AccessKeyId"),
-                secret_access_key=_text(found, "SecretAccessKey"),
-                session_token=_text(found, "SessionToken"),
-                expires_at=_end(found, "Expiration"),
+                access_key_id=answers.text(found, "AccessKeyId"),
+                secret_access_key=answers.text(found, "SecretAccessKey"),
+                session_token=answers.text(found, "SessionToken"),
+                expires_at=answers.end(found, "Expiration"),
                 obtained_at=self.server_time.now(),
             ),
             answer.place,
         )
 
-    @_told("Logout")
+    @told("Logout")
     def revoke(self, region: str, access_token: str) -> None:
         """The portal's Logout: ends the sign-in that the token belongs to. Does not wait long."""
         self._transport.call("sso", region, "logout", {"accessToken": access_token}, deadline=self._revoke_deadline)
 
-    @_told("GetCallerIdentity")
+    @told("GetCallerIdentity")
     def get_caller_identity(self, region: str, credentials: RoleCredentials) -> Identity:
         """STS GetCallerIdentity, signed with the role's credentials."""
         answer = self._transport.call(
@@ -338,9 +296,9 @@ class IdentityCenter:
             deadline=self._call_deadline,
             keys=_keys(credentials),
         )
-        return Identity(_text(answer, "Account"), _text(answer, "Arn"), _text(answer, "UserId"))
+        return Identity(answers.text(answer, "Account"), answers.text(answer, "Arn"), answers.text(answer, "UserId"))
 
-    @_told("GetSigninToken")
+    @told("GetSigninToken")
     def get_signin_token(
         self, endpoint: str, region: str, credentials: RoleCredentials, seconds: int | None = None
     ) -> str:
@@ -357,9 +315,9 @@ class IdentityCenter:
         if seconds is not None:
             form["SessionDuration"] = str(seconds)
         url = endpoint + "/federation"
-        return _text(self._transport.post_form(url, region, form, deadline=FEDERATION_DEADLINE), "SigninToken")
+        return answers.text(self._transport.post_form(url, region, form, deadline=FEDERATION_DEADLINE), "SigninToken")
 
-    @_told("CreateToken")
+    @told("CreateToken")
     def _create_token(
         self, session: SsoSession, registration: Registration, grant_type: str, proof: dict[str, Any]
     ) -> IssuedToken:
@@ -374,9 +332,9 @@ class IdentityCenter:
             },
         )
         return IssuedToken(
-            access_token=_text(answer, "accessToken"),
+            access_token=answers.text(answer, "accessToken"),
             expires_at=self._end_of(answer, "expiresIn"),
-            refresh_token=_optional_text(answer, "refreshToken"),
+            refresh_token=answers.optional_text(answer, "refreshToken"),
         )
 
     def _list(
@@ -391,7 +349,7 @@ class IdentityCenter:
         return self._transport.call("sso-oidc", region, operation, request, deadline=self._call_deadline)
 
     def _end_of(self, answer: Answer, key: str) -> datetime:
-        seconds = _number(answer, key)
+        seconds = answers.number(answer, key)
         if seconds <= 0:
             raise Unavailable(f"{answer.place} answered with something that has already expired ({key})")
         try:
@@ -490,92 +448,33 @@ def _too_long(role: ChainedRole, arn: str, *, is_of_chaining: bool) -> ConfigErr
     )
 
 
-def _part(answer: Answer, key: str) -> Answer:
-    """A member that holds others; an empty one where AWS would have one."""
-    found = answer.get(key)
-    return Answer(found if isinstance(found, Mapping) else {}, answer.place)
-
-
-def _good(credentials: RoleCredentials, place: str) -> RoleCredentials:
-    if credentials.expires_at <= credentials.obtained_at:
-        raise Unavailable(f"{place} answered with credentials that have already expired")
-    return credentials
-
-
-def _end(answer: Answer, key: str) -> datetime:
-    """A time that botocore has read out of XML; one without a zone is AWS's, in UTC."""
-    moment = answer.get(key)
-    if not isinstance(moment, datetime):
-        raise _not_aws(answer, key)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _text(answer: Answer, key: str) -> str:
-    value = answer.get(key)
-    if not isinstance(value, str) or not value:
-        raise _not_aws(answer, key)
-    return value
-
-
-def _optional_text(answer: Answer, key: str) -> str | None:
-    return _text(answer, key) if answer.get(key) else None
-
-
-def _items(answer: Answer, key: str) -> list[Answer]:
-    """The members of a list, each of which holds others."""
-    found = answer.get(key)
-    if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
-        raise _not_aws(answer, key)
-    return [Answer(each, answer.place) for each in found]
-
-
 def _next_token(answer: Answer) -> str | None:
-    found = _optional_text(answer, "nextToken")
+    found = answers.optional_text(answer, "nextToken")
     if found is not None and len(found) > LONGEST_NEXT_TOKEN:
-        raise _not_aws(answer, "nextToken")
+        raise answers.not_aws(answer, "nextToken")
     return found
 
 
 def _account(found: Answer) -> Account:
-    account_id = _text(found, "accountId")
+    account_id = answers.text(found, "accountId")
     if not _ACCOUNT_ID.fullmatch(account_id):
-        raise _not_aws(found, "accountId")
-    name, email = (_optional_text(found, key) or "" for key in ("accountName", "emailAddress"))
+        raise answers.not_aws(found, "accountId")
+    name, email = (answers.optional_text(found, key) or "" for key in ("accountName", "emailAddress"))
     return Account(account_id, name[:LONGEST_NAME], email[:LONGEST_NAME])
 
 
 def _role_name(found: Answer, account_id: str) -> str:
     if found.get("accountId") not in {None, account_id}:
-        raise _not_aws(found, "accountId")
-    return _text(found, "roleName")
-
-
-def _number(answer: Answer, key: str) -> float:
-    value = answer.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _not_aws(answer, key)
-    return value
+        raise answers.not_aws(found, "accountId")
+    return answers.text(found, "roleName")
 
 
 def _interval(answer: Answer) -> float:
     """Seconds between two polls; 0 is an answer too. One that no clock can count is as good as none."""
     if answer.get("interval") is None:
         return DEFAULT_POLLING_INTERVAL
-    interval = _number(answer, "interval")
+    interval = answers.number(answer, "interval")
     return float(interval) if 0 <= interval <= LONGEST_POLLING_INTERVAL else DEFAULT_POLLING_INTERVAL
-
-
-def _moment(answer: Answer, key: str, *, parts_of_a_second: int = 1) -> datetime:
-    try:
-        return documents.moment_from_epoch(_number(answer, key) // parts_of_a_second)
-    except documents.MalformedDocument as error:
-        raise Unavailable(f"{answer.place} answered with {error}") from None
-
-
-def _not_aws(answer: Answer, key: str) -> UpstreamError:
-    return Unavailable(
-        f"{answer.place} gave an answer without {key}, not AWS's: is a captive portal or a proxy in the way?"
-    )
 
 
 def _login_anew(session: str) -> str:

@@ -9,6 +9,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ UNREADABLE = (ResponseParserError, ArithmeticError, AttributeError, LookupError,
 NOT_TAKEN = frozenset({405, 501})
 """What a server says that knows GET only, to anything else (RFC 9110 sections 15.5.6 and 15.6.2)."""
 
+OAUTH_ERROR = re.compile(r"[a-z_]{3,40}", re.ASCII)
+"""The form of the errors that RFC 6749 and its extensions name."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """The answers whose Location header is the address to go to instead (RFC 9110 section 15.4)."""
 
@@ -49,6 +53,9 @@ NO_MATTER_WHERE = "us-east-1"
 """The region of a client that asks no API of AWS's, for botocore makes none without."""
 
 IN_THE_WAY = "is a captive portal or a proxy in the way?"
+
+UNSENT = "ParamValidationError"
+"""botocore's name for a request that it does not send, because AWS would not take its form."""
 
 THROTTLING = frozenset({"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
 """AWS's names for it; STS answers them with HTTP 400."""
@@ -83,8 +90,9 @@ class Transport:
         self._server_time = server_time
         self._clients: dict[tuple[str, str], Any] = {}
         self._making = threading.Lock()  # creating a client is not thread-safe, using one is
-        self._session = botocore.session.Session()
-        # Nothing of the user's files: a profile there may name credhelper itself, or send tokens elsewhere.
+        # Nothing of the user's files: a profile there may name credhelper itself, or send tokens elsewhere. And no
+        # profile's name of the environment, which botocore would miss in the files it does not read.
+        self._session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
         for variable in ("config_file", "credentials_file"):
             self._session.set_config_variable(variable, os.devnull)
 
@@ -133,6 +141,36 @@ class Transport:
             raise _explain(answer, place, None, self._server_time.now())
         return Answer(_json_object(body, place), place)
 
+    def json(
+        self,
+        url: str,
+        region: str,
+        *,
+        deadline: float,
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        meaning: Meaning | None = None,
+    ) -> Answer:
+        """The JSON object that a web address has, or answers to ``form`` with, which is only ever posted.
+
+        OAuth's refusals have their ``error`` as reason (RFC 6749 section 5.2). Over after ``deadline`` seconds. Raises
+        Unavailable, Throttled, Refused or what ``meaning`` makes of the refusal, and ConfigError.
+        """
+        told = {"Accept": "application/json", "User-Agent": f"credhelper/{__version__}"} | dict(headers or {})
+        if form is None:
+            request = AWSRequest("GET", url, told).prepare()
+        else:
+            told["Content-Type"] = "application/x-www-form-urlencoded"
+            request = AWSRequest("POST", url, told, urlencode(form).encode("ascii")).prepare()
+        place = safe(url)
+        status, found, body = self._exchange(url, region, (request,), deadline)
+        if status == 200:
+            return Answer(_json_object(body, place), place)
+        about = {"HTTPStatusCode": status, "HTTPHeaders": found}
+        reason = f"HTTP {status}" if status in {400, 401, 403, 404} else str(status)
+        answer = {"ResponseMetadata": about, "Error": {"Code": _oauth_error(body) or reason}}
+        raise _explain(answer, place, meaning, self._server_time.now())
+
     def redirection(self, url: str, *, deadline: float) -> str | None:
         """Where a web address sends whoever asks; None where it has an answer of its own.
 
@@ -163,9 +201,9 @@ class Transport:
         return found
 
     def _exchange(
-        self, url: str, region: str, requests: tuple[Any, Any], deadline: float
+        self, url: str, region: str, requests: tuple[Any, ...], deadline: float
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers (in lower case) and body of an answer to the first request, or to the second where the first
+        """Status, headers (in lower case) and body of an answer to the first request, or to the last where the first
         is not taken. The body is left unread where the request wants a stream. Raises Unavailable and ConfigError.
         """
         place = safe(url)
@@ -174,9 +212,9 @@ class Transport:
             try:
                 with limited(deadline, LARGEST_ANSWER):
                     reply = send(requests[0])
-                    if reply.status_code in NOT_TAKEN:
+                    if reply.status_code in NOT_TAKEN and len(requests) > 1:
                         reply.raw.close()
-                        reply = send(requests[1])
+                        reply = send(requests[-1])
                     with contextlib.closing(reply.raw):
                         body = b"" if requests[0].stream_output else reply.content
                     return reply.status_code, {name.lower(): value for name, value in reply.headers.items()}, body
@@ -198,6 +236,9 @@ class Transport:
                 self._note_date(error.response, asked)
             # Not its own text, which may repeat what was sent.
             raise _explain(error.response, place, meaning, self._server_time.now()) from None
+        except botocore.exceptions.ParamValidationError:
+            # Not its report, which repeats what was to be sent.
+            raise Refused(f"{operation}: a value is not of the form that AWS takes", reason=UNSENT) from None
         except (botocore.exceptions.BotoCoreError, OSError) as error:
             raise _unavailable(error, place) from None
         except UNREADABLE:
@@ -266,6 +307,16 @@ def _json_object(body: bytes, place: str) -> Mapping[str, Any]:
     if not isinstance(found, dict):
         raise Unavailable(f"{place} gave an answer that is not AWS's; {IN_THE_WAY}")
     return found
+
+
+def _oauth_error(body: bytes) -> str | None:
+    """The ``error`` of an OAuth endpoint's answer; None where it has none of the form that RFC 6749 gives it."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = found.get("error") if isinstance(found, dict) else None
+    return error if isinstance(error, str) and OAUTH_ERROR.fullmatch(error) else None
 
 
 def _explain(answer: Mapping[str, Any], place: str, meaning: Meaning | None, now: datetime) -> Exception:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from credhelper.aws.identity_center import Identity, IdentityCenter
 from credhelper.aws.server_time import ServerTime
+from credhelper.aws.transport import Transport
 from credhelper.domain import oauth
 from credhelper.domain.documents import moment_after
 from credhelper.domain.errors import CredhelperError, Refused, RoleNotAssigned, Throttled, Unavailable
@@ -291,6 +292,7 @@ class FakeIdentityCenter(IdentityCenter):
 
     def __init__(self, aws: Aws, time: SimulatedTime, ledger: Ledger, daemon: int, chance: Callable[[], float]) -> None:
         self.server_time = ServerTime(time.clock)
+        self._transport = Transport(time.clock, self.server_time)  # for identity pools, which nobody here asks
         self._aws = aws
         self._time = time
         self._clock = time.clock

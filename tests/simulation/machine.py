@@ -23,7 +23,7 @@ from credhelper.agent import logout as logout_module
 from credhelper.agent import revocations as revocations_module
 from credhelper.agent.agent import Agent
 from credhelper.agent.gate import Wanted
-from credhelper.agent.login import Login
+from credhelper.agent.shown_login import ShownLogin
 from credhelper.domain.errors import CredhelperError, Refused
 from credhelper.domain.model import Flow, Registration, Role, SsoSession
 from credhelper.local import file_lock, private_files
@@ -416,7 +416,7 @@ class Machine:
         self.outcomes[f"login {last}"] += 1
         self.rules.login_ends(session, is_good=last == "logged_in")
 
-    async def _follow(self, login: Login, decision: str) -> str:
+    async def _follow(self, login: ShownLogin, decision: str) -> str:
         last: str = "nothing"
         events = login.follow()
         async for told in events:
