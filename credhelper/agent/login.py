@@ -1,7 +1,6 @@
 """Logging in: one login at a time per session, followed by everyone who asked for it.
 
-The daemon runs the flow and reports events; showing them and opening a browser is the caller's business, for the
-daemon has neither a terminal nor a display.
+What all logins have in common, whatever they log in to, is in ``shown_login``.
 """
 
 import asyncio
@@ -12,14 +11,14 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from credhelper.agent.followed import Followed
+from credhelper.agent.shown_login import AUTHORIZATION_TIME, DENIED, FAILED, SUCCESS, Event, ShownLogin
 from credhelper.agent.tokens import Tokens
 from credhelper.aws import start_urls
 from credhelper.aws.identity_center import IdentityCenter
@@ -45,10 +44,6 @@ from credhelper.local.workers import DeadlineExceeded, Workers
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Event = dict[str, Any]
-
-AUTHORIZATION_TIME = timedelta(minutes=10)
-"""How long a person has to sign in in the browser, second factors included (the AWS CLI gives the same)."""
 
 CALL_DEADLINE = 10.0  # seconds
 LOOK_DEADLINE = start_urls.LOOK_DEADLINE + 1  # seconds for a vanity start URL, whose look itself ends before
@@ -59,8 +54,6 @@ LOCK_PATIENCE = 8.0  # seconds a finished login waits for a refresh in another p
 USER_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{2,30}[A-Za-z0-9]", re.ASCII)
 """What may be shown as a code to compare: AWS's are ABCD-EFGH. Anything longer or stranger nobody can compare."""
 
-MOST_WAITING = 32  # names of programs that one login tells of
-
 FORGOTTEN_CLIENT = frozenset({"InvalidClientException", "UnauthorizedClientException"})
 """The server does not know the cached registration (any more): a new one helps."""
 
@@ -68,16 +61,6 @@ IN_THE_WAY = frozenset({errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMP
 """What a write fails with when something lies there that it cannot replace."""
 
 NOT_WRITTEN = "the token could not be written: it is in the daemon's memory, and goes to the disk when that is possible"
-
-SUCCESS = (
-    "You are logged in",
-    "credhelper has what it needs. You may close this tab and go back to your terminal.",
-)
-DENIED = (
-    "Access was denied",
-    "Nothing was granted. You may close this tab; to try again, start the login again.",
-)
-FAILED = ("The login failed", "Your terminal says why. You may close this tab.")
 
 
 class _Kept(Enum):
@@ -88,33 +71,18 @@ class _Kept(Enum):
     NOT_WANTED = "not wanted"
 
 
-class Login(Followed):
-    """One login under way, or ended; ``events`` is what everyone who follows it is shown."""
+class Login(ShownLogin):
+    """A session's login under way, or ended."""
 
     def __init__(
         self, session: SsoSession, flow: Flow, started_at: datetime, hint: str | None, redirect_port: int = 0
     ) -> None:
-        super().__init__()
+        super().__init__(flow, started_at, hint)
         self.session = session
         self.portal = session
         """The session as AWS is told of it: a vanity start URL leads to another one, and perhaps to another region."""
-        self.flow = flow
-        self.hint = hint
-        """The command that starts it again."""
         self.redirect_port = redirect_port
         """Where the browser is to come back to on 127.0.0.1; 0: to any port that is free."""
-        self.abandoned = threading.Event()
-        """Tells work in its thread, which cannot be cancelled, that its result is no longer wanted."""
-        self.logged_out = threading.Event()
-        """The same, and what has been written already must go again."""
-        self.started_at = started_at
-        self.expires_at = started_at + AUTHORIZATION_TIME
-        self.events: list[Event] = []
-        self.error: CredhelperError | None = None
-        self.on_end: Callable[[str], None] = lambda _: None
-        """Told how it ended: "ok", or an error's ``code``."""
-        self._waiting: list[str] = []
-        self._has_asked = False
 
     @property
     def kept(self) -> SsoSession:
@@ -125,24 +93,6 @@ class Login(Followed):
         """Starts the flow."""
         self._start(self._run(work))
 
-    def tell(self, event: Event) -> None:
-        """Adds an event for every follower, present and future."""
-        self.events.append(event)
-        self._wake()
-
-    def ask(self, event: Event) -> None:
-        """Tells the event that shows a person where to go; what waits for the login is told after it."""
-        self.tell(event)
-        self._has_asked = True
-        self._tell_who_waits()
-
-    def waited_for_by(self, names: list[str]) -> None:
-        """These programs cannot go on without it. Followers are told when one of them is new."""
-        new = [name for name in names if name not in self._waiting][: MOST_WAITING - len(self._waiting)]
-        if new:
-            self._waiting += new
-            self._tell_who_waits()
-
     def about(self) -> Event:
         """What it is about, for whoever begins to follow it; not among ``events``, for it is no step of the login."""
         return {
@@ -152,32 +102,6 @@ class Login(Followed):
             "flow": self.flow.value,
             "expires_at": timestamp(self.expires_at),
         }
-
-    async def follow(self) -> AsyncGenerator[Event, None]:
-        """Every event from the first on. When the last follower leaves before the end, the login is cancelled."""
-        shown = 0
-        async with self._followed():
-            while True:
-                news = self._news
-                while shown < len(self.events):
-                    yield self.events[shown]
-                    shown += 1
-                if self.has_ended:
-                    return
-                await self._next(news)
-
-    async def cancel(self) -> None:
-        """Ends the flow if it is still under way."""
-        if not self.has_ended:
-            self.abandoned.set()
-            await self._cancel()
-
-    async def _left_alone(self) -> None:
-        await self.cancel()
-
-    def _tell_who_waits(self) -> None:
-        if self._waiting and self._has_asked:
-            self.tell({"event": "waiting", "clients": list(self._waiting)})
 
     async def _run(self, work: Callable[["Login"], Awaitable[Token]]) -> None:
         try:
@@ -195,10 +119,6 @@ class Login(Followed):
             log.exception("a fault during the login to %s", safe(self.session.label))
             self._fail(CredhelperError("a fault in the credhelper daemon; its log says more"))
         self.on_end("ok" if self.error is None else self.error.code)
-
-    def _fail(self, error: CredhelperError) -> None:
-        self.error = error
-        self.tell({"event": "failed", "code": error.code, "message": error.message})
 
 
 class Logins:

@@ -4,9 +4,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from credhelper.cli import browser, daemon_link, options, speech, terminal
 from credhelper.cli.logging_in import login_ways
@@ -15,6 +15,10 @@ from credhelper.cli.logging_in.login_ways import Way
 from credhelper.cli.picking import pick
 from credhelper.domain.errors import ConfigError, CredhelperError, DoneInPart, UsageError
 from credhelper.domain.text import safe
+
+if TYPE_CHECKING:
+    from credhelper.aws.config_file import Configuration
+    from credhelper.domain.model import SsoSession
 
 FIRST_EVENT_SECONDS = 45  # a look at a vanity start URL and two calls to AWS, each with a time limit of its own
 EVENT_SECONDS = 660  # a person has 10 minutes; the daemon ends the wait itself
@@ -29,9 +33,12 @@ def add(commands: options.Commands, summary: str) -> None:
         help=summary,
         description="Logs in, in the browser, and returns at once when the session is still good."
         " The token goes where the AWS CLI keeps its own, so that one login serves every tool. A chained profile with"
-        " mfa_serial then asks on the terminal for a code of that device. " + pick.HELP,
+        " mfa_serial then asks on the terminal for a code of that device. A Cognito login is by browser, or asks for a"
+        " password on the terminal, or runs the command that its table in config.toml names; its tokens are sealed. "
+        + pick.HELP,
     )
     _add_flow_options(parser)
+    options.add_cognito_login(parser)
     parser.add_argument(
         "--redirect-port",
         metavar="N",
@@ -44,7 +51,9 @@ def add(commands: options.Commands, summary: str) -> None:
         default=None,
         help="send the address to the terminal's clipboard by OSC 52, also over SSH (else as [login] copy says)",
     )
-    parser.add_argument("--all", action="store_true", help="log in to every session of ~/.aws/config")
+    parser.add_argument(
+        "--all", action="store_true", help="log in to every session of ~/.aws/config, and with every Cognito login"
+    )
     parser.add_argument("--force", action="store_true", help="log in even when the session is still good")
     options.add_json(parser)
     parser.set_defaults(run=run, asks_for_codes=True)
@@ -79,11 +88,11 @@ def run(args: argparse.Namespace) -> int:
             pick.pick_session(args)
         selector = options.session_fields(args)
         _login(args, selector, way)
-        if args.asks_for_codes and args.sso_session is None:
+        if args.asks_for_codes and "sso_session" not in selector and "cognito_login" not in selector:
             _ask_for_codes(args, selector)
         return 0
-    if args.profile is not None or args.sso_session is not None:
-        raise UsageError("--all means every session: it excludes --profile and --sso-session")
+    if options.session_fields(args):
+        raise UsageError("--all means every session: it excludes --profile, --sso-session and --cognito-login")
     return _login_to_all(args, way)
 
 
@@ -93,18 +102,17 @@ def _login_to_all(args: argparse.Namespace, way: Way) -> int:
 
     configuration = callers_files.load()
     sessions, mistakes = configuration.sessions()
-    if not sessions and not mistakes:
+    users, _ = callers_files.cognito_logins()
+    logins = [(session.label, _selector(configuration, session)) for session in sessions]
+    logins += [(user.label, {"cognito_login": user.name}) for user in users]
+    if not logins and not mistakes:
         raise ConfigError(
             f"{configuration.paths.config} has no session to log in to", hint="credhelper configure sso-session"
         )
     failures: list[CredhelperError] = list(mistakes)
-    for number, session in enumerate(sessions, start=1):
+    for number, (label, selector) in enumerate(logins, start=1):
         if sys.stderr.isatty() and not args.json:
-            speech.note(f"Session {number} of {len(sessions)}: {safe(session.label)}")
-        if session.name is not None:
-            selector = {"sso_session": session.name}
-        else:  # a legacy one is named by a profile that uses it
-            selector = {"profile": next(name for name in configuration.profiles if configuration.uses(name, session))}
+            speech.note(f"Session {number} of {len(logins)}: {safe(label)}")
         try:
             _login(args, selector, way)
         except CredhelperError as error:
@@ -113,7 +121,14 @@ def _login_to_all(args: argparse.Namespace, way: Way) -> int:
         speech.complain(failure)
     if not failures:
         return 0
-    return DoneInPart.status if len(failures) < len(sessions) + len(mistakes) else failures[0].status
+    return DoneInPart.status if len(failures) < len(logins) + len(mistakes) else failures[0].status
+
+
+def _selector(configuration: "Configuration", session: "SsoSession") -> dict[str, str]:
+    """What names a session in a request: a legacy one is named by a profile that uses it."""
+    if session.name is not None:
+        return {"sso_session": session.name}
+    return {"profile": next(name for name in configuration.profiles if configuration.uses(name, session))}
 
 
 def _login(args: argparse.Namespace, selector: dict[str, str], way: Way) -> None:
@@ -122,14 +137,17 @@ def _login(args: argparse.Namespace, selector: dict[str, str], way: Way) -> None
     try:
         with ExitStack() as stack:
             face = stack.enter_context(_face(args, way))
+            person = Person(args, way, face)
             events = daemon_link.stream(
-                "login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS, meanwhile=face.meanwhile
+                "login", fields, seconds=FIRST_EVENT_SECONDS, next_seconds=EVENT_SECONDS, meanwhile=person.meanwhile
             )
             for text in stack.enter_context(closing(events)):
                 event = json.loads(text)
                 face.show(event, is_first=not last)
+                person.hear(event)
                 if event["event"] in BESIDE:
                     _hear(face, selector, event)
+                    last = event if event["event"] == "question" else last
                     continue
                 last = event
                 _help_on(args, way, face, event)
@@ -137,6 +155,49 @@ def _login(args: argparse.Namespace, selector: dict[str, str], way: Way) -> None
         if args.json and last.get("event") != "failed":
             _tell_failure(error)
         raise
+
+
+class Person:
+    """Whoever logs in, as far as a login wants more of them than to look: Cognito's may."""
+
+    def __init__(self, args: argparse.Namespace, way: Way, face: Face) -> None:
+        self._args = args
+        self._way = way
+        self._face = face
+        self._about: Event = {}
+        self._look: Callable[[], None] | None = None
+        """Looks at what they have pasted, while that is waited for."""
+
+    def hear(self, event: Event) -> None:
+        """Asks what is to be asked. Raises as ``questions.answer``."""
+        match event["event"]:
+            case "about":
+                self._about = event
+            case "question":
+                from credhelper.cli.logging_in import questions
+
+                if not questions.answer(self._about, event):
+                    self._face.note("This login asks its questions where it was begun.")
+            case "authorize" if self._may_paste():
+                from credhelper.cli.logging_in import questions
+
+                for line in questions.how_to_paste(login_ways.redirect_port_of(event["url"])):
+                    self._face.note(line)
+                self._look = questions.Pasted(self._about, self._face.note).look
+            case "logged_in" | "failed":
+                self._look = None
+
+    def meanwhile(self) -> None:
+        """Called now and then while nothing happens. What is being pasted must not be drawn over."""
+        (self._look or self._face.meanwhile)()
+
+    def _may_paste(self) -> bool:
+        return (
+            bool(self._about.get("cognito_login"))
+            and self._way.opener is None
+            and not self._args.json
+            and terminal.can_ask()
+        )
 
 
 def _face(args: argparse.Namespace, way: Way) -> Face:

@@ -33,9 +33,10 @@ _HEADERS = [
 class Redirect:
     """An async context manager: listening inside, closed outside."""
 
-    def __init__(self, state: str, port: int = 0) -> None:
+    def __init__(self, state: str, port: int = 0, path: str = oauth.CALLBACK_PATH) -> None:
         """``port`` is where to listen; 0: at any that is free. Entering raises OSError where it cannot be had."""
         self._state = state
+        self._path = path
         self._server: asyncio.Server | None = None
         self._port = port
         self._connections: set[asyncio.Task[None]] = set()
@@ -63,11 +64,19 @@ class Redirect:
     @property
     def uri(self) -> str:
         """The redirect URI with the port of this login."""
-        return f"http://127.0.0.1:{self._port}{oauth.CALLBACK_PATH}"
+        return f"http://127.0.0.1:{self._port}{self._path}"
 
     async def callback(self) -> oauth.Callback:
         """Waits for the browser to bring the answer."""
         return await asyncio.shield(self._callback)
+
+    def take(self, address: str) -> bool:
+        """Whether ``address``, which a person has copied from their browser, brought the answer. Another one may."""
+        path, query = _parts(address)
+        callback = oauth.read_callback(query, self._state) if path == self._path else None
+        if callback is not None and not self._callback.done():
+            self._callback.set_result(callback)
+        return callback is not None
 
     def conclude(self, title: str, text: str) -> None:
         """Shows the waiting browser how it ended; only the first conclusion counts."""
@@ -111,18 +120,27 @@ class Redirect:
         hosts = [value for name, value in request.headers if name == b"host"]
         if hosts != [f"127.0.0.1:{self._port}".encode()]:
             return 403, page("Not here", "This address answers only to 127.0.0.1.")
-        target = urlsplit(request.target.decode("ascii", "replace"))
-        if target.path != oauth.CALLBACK_PATH:
+        path, query = _parts(request.target.decode("ascii", "replace"))
+        if path != self._path:
             return 404, page("Not found", "There is nothing at this address.")
         if request.method != b"GET":
             return 405, page("Not allowed", "This address takes GET only.")
-        callback = oauth.read_callback(target.query, self._state)
+        callback = oauth.read_callback(query, self._state)
         if callback is None:
             return 400, page("Not this login", "This answer does not belong to the login that is waiting here.")
         if not self._callback.done():
             self._callback.set_result(callback)
         self._track(self._waiting)
         return 200, await asyncio.shield(self._final_page)
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Path and query of an address; nothing of what is none."""
+    try:
+        found = urlsplit(address)
+    except ValueError:
+        return "", ""
+    return found.path, found.query
 
 
 def _response(connection: h11.Connection, status: int, body: str) -> bytes:

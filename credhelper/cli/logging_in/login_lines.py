@@ -15,7 +15,7 @@ from credhelper.domain.text import safe
 
 Event = Mapping[str, Any]
 
-BESIDE = frozenset({"about", "waiting", "region", "warning"})
+BESIDE = frozenset({"about", "waiting", "region", "warning", "question"})
 """Events that are no step of the login, but tell of it; ``--json`` has none of them."""
 
 
@@ -117,11 +117,14 @@ def tell_end(event: Event, *, is_first: bool) -> None:
     """The line with which a login ends well, or need not begin."""
     until = speech.moment(event["expires_at"])
     if is_first:
-        name = event["sso_session"] or event["start_url"]
+        name = event["sso_session"] or event["start_url"] or event["cognito_login"]
         speech.note(f"Already logged in to {safe(name)} until {until}. To log in anew, add --force.")
         return
     speech.note(f"The token is good until {until}.")
-    speech.result(f"Successfully logged into Start URL: {safe(event['start_url'])}")
+    if event.get("cognito_login"):
+        speech.result(f"Successfully logged in with Cognito login: {safe(event['cognito_login'])}")
+    else:
+        speech.result(f"Successfully logged into Start URL: {safe(event['start_url'])}")
 
 
 def safe_url(url: str) -> str:

@@ -140,6 +140,8 @@ class Screen:
     def _lines(self, columns: int, rows: int) -> list[Line]:
         name = self._about.get("sso_session") or self._about.get("start_url")
         session = Text.assemble("Session ", (safe(name), "bold"), ": ") if name else Text()
+        if user := self._about.get("cognito_login"):
+            session = Text.assemble("Cognito login ", (safe(user), "bold"), ": ")
         if self._asked["event"] == "authorize":
             return list(self._address(session, columns))
         return fitting(device_lines(self._asked, session, self._way, columns, _can_draw()), columns, rows)
