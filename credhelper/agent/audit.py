@@ -51,8 +51,9 @@ class _Note:
         """It, in the order of ``audit_log.KEYS``."""
         passage = self.outcome.passage
         wanted, role, caller = passage.wanted, passage.role, passage.wanted.caller
-        account_id = role.account_id if role else wanted.fields.get("account_id")
-        role_name = role.role_name if role else wanted.fields.get("role_name")
+        # Of a pool's role both are empty where the pool has not said yet which it gives.
+        account_id = (role.account_id or None) if role else wanted.fields.get("account_id")
+        role_name = (role.role_name or None) if role else wanted.fields.get("role_name")
         return {
             "time": timestamp(self.at),
             "door": wanted.door.value,

@@ -3,7 +3,7 @@
 And whom it has hit: a person who is asked to log in sees what waits for it.
 """
 
-from credhelper.domain.model import SsoSession
+from credhelper.domain.model import SignInSource
 from credhelper.local.clock import Clock
 
 LATELY = 3600.0  # seconds
@@ -23,7 +23,7 @@ class Callers:
         self._seen: dict[str, dict[str, float]] = {}
         """By session, then by name, the latest last: when, in seconds of the clock that runs on in suspends."""
 
-    def note(self, session: SsoSession, name: str | None) -> None:
+    def note(self, session: SignInSource, name: str | None) -> None:
         """The program ``name`` asks for a role of ``session``; None: nobody knows which it is."""
         if name is None:
             return
@@ -33,11 +33,11 @@ class Callers:
         if len(seen) > MOST_NAMES:
             del seen[next(iter(seen))]
 
-    def forget(self, session: SsoSession) -> None:
+    def forget(self, session: SignInSource) -> None:
         """From here on it is as if nobody had asked for a role of ``session``."""
         self._seen.pop(session.cache_key, None)
 
-    def lately(self, session: SsoSession) -> list[str]:
+    def lately(self, session: SignInSource) -> list[str]:
         """The names of those that asked lately, the latest first."""
         since = self._clock.boottime() - self._lately
         seen = self._seen.get(session.cache_key, {})

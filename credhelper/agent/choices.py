@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from credhelper.agent.configurations import Configurations
 from credhelper.aws.config_file import Configuration
 from credhelper.domain.errors import ConfigError, LoginRequired, MfaRequired, UsageError
-from credhelper.domain.model import AnyRole, ChainedRole, Role, SsoSession
+from credhelper.domain.model import AnyRole, ChainedRole, CognitoLogin, Role, SignInSource, SsoSession, sso_session_name
 from credhelper.domain.text import safe
 from credhelper.domain.urls import A_REGION, is_region
 
@@ -48,6 +48,15 @@ class Choices:
             return configuration.sso_session(fields["sso_session"])
         return configuration.session_of(self._profile(fields, configuration))
 
+    def sign_in(self, fields: Fields) -> SignInSource:
+        """What is asked for, whatever kind of sign-in it is: also by ``cognito_login``, or by a pool's profile."""
+        configuration = self._configurations.of(fields)
+        if "sso_session" in fields:
+            return configuration.sso_session(fields["sso_session"])
+        if "cognito_login" in fields:
+            return configuration.cognito_login(fields["cognito_login"])
+        return configuration.sign_in_of(self._profile(fields, configuration))
+
     def session_to_list(self, fields: Fields) -> SsoSession:
         """The session that is asked for, by option or environment; else the only one there is, else ``default``'s."""
         configuration = self._configurations.of(fields)
@@ -68,7 +77,7 @@ class Choices:
 
     def is_session_chosen(self, fields: Fields) -> bool:
         """Whether one is asked for at all, by an option."""
-        return "sso_session" in fields or "profile" in fields
+        return "sso_session" in fields or "cognito_login" in fields or "profile" in fields
 
     def profile_name(self, fields: Fields) -> str | None:
         """The profile that is asked for; None when it is a session with an account and a role."""
@@ -82,19 +91,17 @@ class Choices:
         profile = self.profile_name(fields)
         return named or (profile and self._configurations.of(fields).region_of(profile))
 
-    def selector(self, session: SsoSession, fields: Fields) -> str:
-        """The option that names a session: a legacy one has no name of its own."""
-        if session.name is not None:
-            return "--sso-session " + shlex.quote(session.name)
-        return "--profile " + shlex.quote(self.profile_name(fields) or "")
+    def selector(self, session: SignInSource, fields: Fields) -> str:
+        """The option that names a session: a legacy one has no name of its own, nor have guests."""
+        return _selector(session) or "--profile " + shlex.quote(self.profile_name(fields) or "")
 
-    def login_command(self, session: SsoSession) -> str:
+    def login_command(self, session: SignInSource) -> str:
         """The command that logs in to a session, where no caller has named it; a legacy one by a profile of the home's.
 
         Raises nothing.
         """
-        if session.name is not None:
-            return "credhelper login --sso-session " + shlex.quote(session.name)
+        if named := _selector(session):
+            return "credhelper login " + named
         configuration, _ = self._configurations.and_mistakes(self._configurations.own_fields)
         roles = configuration.roles().items()
         profile = next(
@@ -103,7 +110,7 @@ class Choices:
         )
         return "credhelper login" if profile is None else "credhelper login --profile " + shlex.quote(profile)
 
-    def with_hint(self, error: LoginRequired, session: SsoSession, fields: Fields) -> LoginRequired:
+    def with_hint(self, error: LoginRequired, session: SignInSource, fields: Fields) -> LoginRequired:
         """Completes the hint of a legacy session, which only the caller's choice can name, as of a chained role."""
         if isinstance(error, MfaRequired):
             return MfaRequired(error.message, hint=self.mfa_command(fields))
@@ -129,6 +136,14 @@ class Choices:
                 hint="name one with --profile, or a session with --sso-session",
             )
         return named or "default"
+
+
+def _selector(session: SignInSource) -> str | None:
+    """None for what has no name."""
+    if isinstance(session, CognitoLogin):
+        return "--cognito-login " + shlex.quote(session.name)
+    name = sso_session_name(session)
+    return None if name is None else "--sso-session " + shlex.quote(name)
 
 
 def _no_session(configuration: Configuration) -> ConfigError:

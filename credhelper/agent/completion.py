@@ -20,6 +20,7 @@ async def lines(offers: Offers, fields: Mapping[str, str]) -> str:
         fields.get("only", ""),
         [_known(row) for row in (*found["profiles"], *found["roles"])],
         [(session["name"] or "", session["start_url"]) for session in found["sessions"]],
+        [(login["name"], login["provider"]) for login in found["logins"]],
         sso_session=fields.get("sso_session", ""),
         account_id=fields.get("account_id", ""),
     )

@@ -1,16 +1,19 @@
 """The callers' ``~/.aws/config`` and ``credentials``, parsed once for each version of them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from credhelper.aws import config_file
 from credhelper.aws.config_file import ConfigPaths, Configuration
+from credhelper.aws.pool_profiles import LoginTables
 from credhelper.domain.errors import CredhelperError, DaemonUnreachable
+from credhelper.domain.model import CognitoLogin
 from credhelper.domain.text import safe
 from credhelper.local import private_files
+from credhelper.local.settings import Settings
 
 MOST = 32  # how many pairs of files are remembered
 
@@ -21,6 +24,7 @@ Fields = Mapping[str, str]
 class _Loaded:
     """A configuration and the version of the files it came from."""
 
+    files: tuple[Path, ...]
     signatures: tuple[private_files.Signature | None, ...]
     outcome: Configuration | CredhelperError
 
@@ -35,8 +39,16 @@ class Configurations:
         self.on_forgotten_file: Callable[[Path], None] = lambda _: None
         self.on_change: Callable[[], None] = lambda: None
         """Told when files have changed since they were read."""
+        self.settings_file: Callable[[], Path | None] = lambda: None
+        """Where the logins stand that profiles of identity pools name, for a person to look them up."""
+        self._logins: tuple[CognitoLogin, ...] = ()
         self._home = home
         self._loaded: dict[ConfigPaths, _Loaded] = {}
+
+    @property
+    def tables(self) -> LoginTables:
+        """The logins in force."""
+        return LoginTables.of(self._logins, self.settings_file())
 
     @property
     def own_files(self) -> frozenset[Path]:
@@ -57,12 +69,9 @@ class Configurations:
         self._refuse_other_home(fields)
         paths = _paths_of(fields)
         loaded = self._loaded.get(paths)
-        is_known = is_hit and self.is_vouched_for(paths.config) and self.is_vouched_for(paths.credentials)
-        if loaded is None or not is_known:
-            # Followed links: dotfiles are often links, and it is the target that is edited.
-            signatures = (_target_signature(paths.config), _target_signature(paths.credentials))
-            if loaded is None or loaded.signatures != signatures:
-                loaded = self._load(paths, signatures)
+        is_known = loaded is not None and is_hit and all(map(self.is_vouched_for, loaded.files))
+        if loaded is None or (not is_known and loaded.signatures != _signatures(loaded.files)):
+            loaded = self._load(paths)
         if isinstance(loaded.outcome, CredhelperError):
             raise loaded.outcome.with_traceback(None)  # raised again and again, it would collect tracebacks
         return loaded.outcome
@@ -80,32 +89,46 @@ class Configurations:
             return Configuration(ConfigPaths.of(fields, fields.get("cwd", "/"))), [error.message]
         return configuration, [mistake.message for mistake in configuration.sessions()[1]]
 
+    def apply(self, settings: Settings) -> None:
+        """From now on profiles may name these logins."""
+        if settings.cognito_login != self._logins:
+            self._logins = settings.cognito_login
+            self._forget_all()
+            self.on_change()
+
     def files_have_changed(self, changed: frozenset[Path]) -> None:
         """These are to be read again."""
-        for paths in list(self._loaded):
-            if changed & {paths.config, paths.credentials}:
+        for paths, loaded in list(self._loaded.items()):
+            if not changed.isdisjoint(loaded.files):
                 del self._loaded[paths]
                 self.on_change()
 
-    def _load(self, paths: ConfigPaths, signatures: tuple[private_files.Signature | None, ...]) -> _Loaded:
+    def _load(self, paths: ConfigPaths) -> _Loaded:
         if len(self._loaded) >= MOST:
             self._forget_all()
         if paths in self._loaded:
             self.on_change()
+        files: tuple[Path, ...] = (paths.config, paths.credentials)
+        signatures = _signatures(files)  # before they are read: what changes meanwhile is read again
+        logins = self._logins
+        outcome: Configuration | CredhelperError
         try:
-            outcome: Configuration | CredhelperError = config_file.load(paths)
+            outcome = found = config_file.load(paths, lambda: LoginTables.of(logins, self.settings_file()))
         except CredhelperError as error:
             outcome = error
-        loaded = _Loaded(signatures, outcome)
+        else:
+            others = tuple(found.policy_files())
+            files, signatures = files + others, signatures + _signatures(others)
+        loaded = _Loaded(files, signatures, outcome)
         if not (isinstance(outcome, CredhelperError) and isinstance(outcome.__cause__, OSError)):
             self._loaded[paths] = loaded  # an unreadable file may be readable the next time, unchanged
-            self.on_new_file(paths.config)
-            self.on_new_file(paths.credentials)
+            for path in files:
+                self.on_new_file(path)
         return loaded
 
     def _forget_all(self) -> None:
-        for paths in self._loaded:
-            for path in {paths.config, paths.credentials} - self.own_files:
+        for loaded in self._loaded.values():
+            for path in set(loaded.files) - self.own_files:
                 self.on_forgotten_file(path)
         self._loaded.clear()
 
@@ -128,6 +151,11 @@ def _paths(home: str, config: str, credentials: str, cwd: str) -> ConfigPaths:
     """The same callers come again and again, and paths are slow to make."""
     named = {"HOME": home, "AWS_CONFIG_FILE": config, "AWS_SHARED_CREDENTIALS_FILE": credentials}
     return ConfigPaths.of(named, cwd)
+
+
+def _signatures(files: Iterable[Path]) -> tuple[private_files.Signature | None, ...]:
+    """Followed links: dotfiles are often links, and it is the target that is edited."""
+    return tuple(map(_target_signature, files))
 
 
 def _target_signature(path: Path) -> private_files.Signature | None:

@@ -22,7 +22,7 @@ from typing import Any
 from credhelper.agent.flights import Flights
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import ConfirmationPending, PolicyRefused, UsageError
-from credhelper.domain.model import AnyRole, ChainedRole
+from credhelper.domain.model import AnyRole, ChainedRole, PoolRole, SsoSession
 from credhelper.domain.text import safe
 from credhelper.local.clock import Clock
 from credhelper.local.desktop import Desktop, DesktopUnavailable, Notice
@@ -247,7 +247,7 @@ def _document(question: Question) -> Json:
         "id": question.id,
         "rule": question.rule.name,
         "profile": question.profile,
-        "sso_session": role.session.name,
+        "sso_session": role.session.name if isinstance(role.session, SsoSession) else None,
         "account_id": role.account_id,
         "role_name": role.role_name,
         "program": question.subject[2],
@@ -261,8 +261,10 @@ def _document(question: Question) -> Json:
 
 def _identity(role: AnyRole) -> str:
     """Whoever reaches the role by another name or with another duration has it asked only once."""
+    if isinstance(role, PoolRole):
+        return f"pool {role.pool_id} {_path(role)}"
     return f"{'chained' if isinstance(role, ChainedRole) else 'sso'} {_path(role)}"
 
 
 def _path(role: AnyRole) -> str:
-    return f"{role.session.label}/{role.account_id}/{role.role_name}"
+    return f"{role.session.label}/{role.account_id}/{role.role_name}".rstrip("/")

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from credhelper.agent.gate import Wanted
-from credhelper.agent.openings import Kind, Opening, hash_of, new_id, new_token
+from credhelper.agent.openings import Kind, Opening, hash_of, identity_of, new_id, new_token
 from credhelper.agent.status import optional_timestamp
 from credhelper.domain.errors import AccessRefused
 from credhelper.domain.model import Door
@@ -46,6 +46,7 @@ async def grant(agent: "Agent", wanted: Wanted, owner: Process | None, ttl: time
         expires_at=None if ttl is None else now + ttl,
         token_hash=hash_of(token.encode()),
         owner=owner,
+        leads_to=identity_of(role),
     )
     await agent.openings.open(opening)
     return {

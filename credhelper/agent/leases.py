@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper.agent.gate import Wanted
 from credhelper.agent.health import Trouble
-from credhelper.agent.openings import Kind, Opening, Openings, hash_of, new_id, new_token
+from credhelper.agent.openings import Kind, Opening, Openings, hash_of, identity_of, new_id, new_token
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import AccessRefused, CredhelperError, UsageError
 from credhelper.domain.text import safe
@@ -232,6 +232,7 @@ class Leases:
             token_file=plan.token_file,
             socket=plan.socket,
             uids=plan.uids,
+            leads_to=identity_of(role),
         )
 
     def _closed(self, opening: Opening) -> None:

@@ -13,28 +13,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
-from credhelper.agent.revocations import FOREVER, Ending, Revocations, Verdict
-from credhelper.aws import cached_documents
+from credhelper.agent.removals import NO_DIRECTORY, Removals
+from credhelper.agent.revocations import FOREVER, AnyEnding, Ending, Revocations, Verdict
+from credhelper.aws import cached_documents, pool_profiles
 from credhelper.aws.cached_documents import CachedDocument
 from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.token_cache import TokenCache, TokenStore, UnusableTokenFile
 from credhelper.domain import documents
 from credhelper.domain.errors import ConfigError
-from credhelper.domain.model import Role, SsoSession, Token
+from credhelper.domain.model import CognitoLogin, CognitoTokens, Role, SsoSession, Token
 from credhelper.local import file_lock, places, private_files, sealed_files
 
 log = logging.getLogger(__name__)
 
 LOCK_PATIENCE = 0.5  # seconds, for all sessions
 """A refresh that hangs must not hold up a logout; it looks again before it writes."""
-SECRETS = frozenset({"accessToken", "clientSecret", "Credentials", "SecretAccessKey"})
-"""Keys of the documents of the two caches that hold something secret; the last is found in torn ones only."""
-
 ABSENT, DELETED, KEPT = "absent", "deleted", "kept"
-NO_DIRECTORY = (FileNotFoundError, NotADirectoryError)
 
 _NAME_OF_AWS_TOOLS = re.compile(r"[0-9a-f]{40}\.json")
 
@@ -45,17 +42,19 @@ SEALED_TOKEN = "token"  # noqa: S105  # what a sealed file is about
 ADOPTED_ROLE_ARN, ADOPTED_SOURCE_PROFILE = "credhelper_role_arn", "credhelper_source_profile"
 
 Json = dict[str, Any]
+Source = SsoSession | CognitoLogin | None
 NOTHING: Mapping[SsoSession, Token] = MappingProxyType({})
+NO_LOGINS: Mapping[CognitoLogin, CognitoTokens | None] = MappingProxyType({})
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one session, and what is needed to end it at the portal."""
+    """What became of one session or Cognito login, and what is needed to end it at AWS."""
 
-    session: SsoSession | None
+    session: SsoSession | CognitoLogin | None
     start_url: str | None
     token: str = ABSENT
-    endings: list[Ending] = field(default_factory=list)
+    endings: list[AnyEnding] = field(default_factory=list)
     client_ids: set[str] = field(default_factory=set)
     revoked: bool | None = None
     error: str | None = None
@@ -63,12 +62,17 @@ class Outcome:
     """Whether a token was there that only a key opens."""
     is_tried_again: bool = False
 
+    @property
+    def place(self) -> str:
+        """Whoever is asked to end the sign-in."""
+        return "the user pool" if isinstance(self.session, CognitoLogin) else "the portal"
+
     def end_with(self, token: Token) -> None:
         """Notes a token that can end the sign-in; there may be several, where a disk was full or a file torn."""
         access_token = token.access_token
         can_be_sent = access_token.isascii() and access_token.isprintable()
         if can_be_sent and all(ending.access_token != access_token for ending in self.endings):
-            self.endings.append(Ending(token, self.session))
+            self.endings.append(Ending(token, self.session if isinstance(self.session, SsoSession) else None))
 
     def note_removal(self, *, is_gone: bool) -> None:
         """Notes what became of one place where the token was; one that could not be removed decides."""
@@ -81,10 +85,11 @@ class Outcome:
 
     def receipt(self) -> Json:
         """As in the contract's receipt."""
+        name, is_login = self.session.name if self.session else None, isinstance(self.session, CognitoLogin)
         return {
-            "source": "sso",
-            "sso_session": self.session.name if self.session else None,
-            "cognito_login": None,
+            "source": "cognito" if is_login else "sso",
+            "sso_session": None if is_login else name,
+            "cognito_login": name if is_login else None,
             "start_url": self.start_url,
             "token": self.token,
             "revoked": self.revoked,
@@ -111,8 +116,18 @@ class Receipt:
         }
 
 
+class Logins(Protocol):
+    """What a sweep wants of whoever knows the tokens of Cognito logins."""
+
+    def load(self, login: CognitoLogin) -> CognitoTokens | None:
+        """What is sealed of the login, as far as it can be unsealed now."""
+
+    def ending(self, login: CognitoLogin, tokens: CognitoTokens) -> AnyEnding:
+        """What ends the sign-in that these come from."""
+
+
 class Sweep:
-    """Clears one home's files of one session, or of all. For one use."""
+    """Clears one home's files of one session or Cognito login, or of all. For one use."""
 
     def __init__(
         self,
@@ -122,12 +137,14 @@ class Sweep:
         *,
         vault: Path,
         cache: TokenStore | None = None,
+        logins: Logins | None = None,
         state: Path | None = None,
     ) -> None:
         """``vault`` is the directory of sealed files; ``cache`` can read those that are tokens, if anybody can.
 
-        ``state``: where the name caches lie, if they are to go too.
+        ``logins`` knows those of Cognito logins. ``state``: where the name caches lie, if they are to go too.
         """
+        self._logins = logins
         self._cache = TokenCache.of_home(home)
         self._sealed_cache = None if cache is None or cache.is_shared else cache
         self._role_cache = home / ".aws" / "cli" / "cache"
@@ -137,9 +154,8 @@ class Sweep:
         self._sessions = configuration.sessions()[0]
         self._lock_path = lock_path
         self._locks_until = time.monotonic() + LOCK_PATIENCE
-        self._receipt = Receipt()
-        self._handled: dict[Path, bool] = {}
-        self._left_directories: set[Path] = set()
+        self._files = Removals()
+        self._receipt = Receipt(removed=self._files.removed, left=self._files.left)
 
     def one(self, session: SsoSession, in_memory: Token | None = None) -> Receipt:
         """Clears what belongs to ``session``; ``in_memory`` is the token that a daemon has held."""
@@ -152,8 +168,21 @@ class Sweep:
         self._clear_names(session)
         return self._receipt
 
-    def everything(self, in_memory: Mapping[SsoSession, Token] = NOTHING) -> Receipt:
-        """Clears every session: those of the configuration or ``in_memory``, and every other token there is."""
+    def one_login(self, login: CognitoLogin, in_memory: CognitoTokens | None = None) -> Receipt:
+        """Clears what belongs to a Cognito login; ``in_memory`` is what a daemon has held."""
+        self._receipt.outcomes.append(self._clear_login(login, in_memory))
+        self._clear_roles(login)
+        return self._receipt
+
+    def everything(
+        self,
+        in_memory: Mapping[SsoSession, Token] = NOTHING,
+        logins: Mapping[CognitoLogin, CognitoTokens | None] = NO_LOGINS,
+    ) -> Receipt:
+        """Clears every session: those of the configuration or ``in_memory``, and every other token there is.
+
+        And ``logins``, each with what a daemon has held of it.
+        """
         sessions = {session.cache_key: session for session in self._sessions}
         for session in in_memory:
             sessions.setdefault(session.cache_key, session)
@@ -161,7 +190,10 @@ class Sweep:
         tokens = {session.cache_key: token for session, token in in_memory.items()}
         outcomes = [self._clear_token(session, tokens.get(key)) for key, session in sessions.items()]
         outcomes = [outcome for outcome in outcomes if outcome.token != ABSENT]
-        outcomes += [*self._clear_unknown_tokens(), *self._clear_rest_of_vault()]
+        outcomes += self._clear_unknown_tokens()
+        of_logins = [self._clear_login(login, tokens) for login, tokens in logins.items()]
+        outcomes += self._clear_rest_of_vault()
+        outcomes += [outcome for outcome in of_logins if outcome.token != ABSENT]
         self._receipt.outcomes = outcomes
         client_ids = {name for outcome in outcomes for name in outcome.client_ids}
         self._clear_registrations(client_ids, sessions.values(), tell_unreadable=True)
@@ -179,26 +211,41 @@ class Sweep:
             outcome.note_removal(is_gone=True)
         path = self._cache.token_path(session)
         with self._lock(session):
-            if self._is_there(path):
+            if self._files.is_there(path):
                 _take_aside(outcome, cached_documents.look(path))
-                outcome.note_removal(is_gone=self._remove(path))
-            elif path.parent in self._left_directories:
+                outcome.note_removal(is_gone=self._files.remove(path))
+            elif path.parent in self._files.left_directories:
                 outcome.note_removal(is_gone=False)
             for torn in self._cache.temporaries(path):
-                self._remove(torn)
+                self._files.remove(torn)
             self._clear_sealed(session, outcome)
         return outcome
 
     def _clear_sealed(self, session: SsoSession, outcome: Outcome) -> None:
-        token_path = sealed_files.path_of(self._vault, session.cache_key, SEALED_TOKEN)
         self._take_sealed_aside(session, outcome)
+        self._remove_sealed(session, outcome)
+
+    def _remove_sealed(self, session: SsoSession | CognitoLogin, outcome: Outcome) -> None:
+        token_path = sealed_files.path_of(self._vault, session.cache_key, SEALED_TOKEN)
         for path in self._sealed(lambda: sealed_files.files_of(self._vault, session.cache_key)):
-            is_gone = self._remove(path)
+            is_gone = self._files.remove(path)
             if path == token_path:
                 outcome.is_sealed = True
                 outcome.note_removal(is_gone=is_gone)
-        if self._vault in self._left_directories:
+        if self._vault in self._files.left_directories:
             outcome.note_removal(is_gone=False)
+
+    def _clear_login(self, login: CognitoLogin, in_memory: CognitoTokens | None) -> Outcome:
+        """Its tokens, and all else that is sealed of it. What was in memory is the freshest, where there is any."""
+        outcome = Outcome(login, None)
+        with self._lock(login):
+            found = in_memory or (self._logins.load(login) if self._logins is not None else None)
+            if found is not None and self._logins is not None:
+                outcome.endings.append(self._logins.ending(login, found))
+            if in_memory is not None:
+                outcome.note_removal(is_gone=True)
+            self._remove_sealed(login, outcome)
+        return outcome
 
     def _take_sealed_aside(self, session: SsoSession, outcome: Outcome) -> None:
         if self._sealed_cache is not None:
@@ -211,7 +258,7 @@ class Sweep:
         try:
             return listing()
         except OSError as error:
-            self._leave_directory(self._vault, error)
+            self._files.leave_directory(self._vault, error)
             return []
 
     def _clear_unknown_tokens(self) -> Iterator[Outcome]:
@@ -221,15 +268,15 @@ class Sweep:
                 start_url = found.members.get("startUrl")
                 outcome = Outcome(None, start_url if isinstance(start_url, str) else None)
                 _take_aside(outcome, found)
-                outcome.note_removal(is_gone=self._remove(found.path))
+                outcome.note_removal(is_gone=self._files.remove(found.path))
                 yield outcome
 
     def _clear_rest_of_vault(self) -> Iterator[Outcome]:
         """What is sealed of sessions that nobody knows by name any more."""
         any_token = sealed_files.path_of(self._vault, "", SEALED_TOKEN).name.partition("-")[2]
         for path in self._sealed(lambda: sealed_files.all_files(self._vault)):
-            if path not in self._handled:
-                is_gone = self._remove(path)
+            if path not in self._files.handled:
+                is_gone = self._files.remove(path)
                 if path.name.partition("-")[2] == any_token:
                     outcome = Outcome(None, None, is_sealed=True)
                     outcome.note_removal(is_gone=is_gone)
@@ -246,7 +293,7 @@ class Sweep:
         client_ids = {_client_id(found) for found in all_found if "accessToken" in found.members} - {None}
         for found in all_found:
             if _is_registration(found) and _client_id(found) in client_ids and found.path not in by_name:
-                self._remove(found.path)
+                self._files.remove(found.path)
 
     def _clear_registrations(
         self, client_ids: set[str], sessions: Iterable[SsoSession], *, tell_unreadable: bool = False
@@ -256,7 +303,7 @@ class Sweep:
             self._remove_if_there(path)
         for found in self._documents(self._cache.directory, tell_unreadable=tell_unreadable):
             if _is_registration(found) and _client_id(found) in client_ids:
-                self._remove(found.path)
+                self._files.remove(found.path)
 
     def _clear_old_registrations(self, regions: set[str]) -> None:
         """By name too: it is all that says whose a torn one is."""
@@ -265,7 +312,7 @@ class Sweep:
 
     # -- the AWS CLI's role cache -------------------------------------------------------------------------------------
 
-    def _clear_roles(self, session: SsoSession | None) -> None:
+    def _clear_roles(self, session: SsoSession | CognitoLogin | None) -> None:
         """Roles, and what was assumed with them: of ``session`` by its profiles, or all that no other source explains.
 
         What is known by its name goes whatever is in it: it may be cut short.
@@ -273,15 +320,15 @@ class Sweep:
         roles = [role for role in self._configuration.roles().values() if isinstance(role, Role)]
         roles = [role for role in roles if session in {None, role.session}]
         for name in sorted({documents.role_cache_file_name(role) for role in roles}):
-            if self._is_there(self._role_cache / name):
-                self._remove(self._role_cache / name)
+            if self._files.is_there(self._role_cache / name):
+                self._files.remove(self._role_cache / name)
         sources = assume_role_sources(self._configuration)
         for found in self._documents(self._role_cache, tell_unreadable=session is None):
             explained_by = sources.get(found.path.name, set())
             is_attributed = session is None or session in explained_by
             is_assumed = _is_assumed_role(found) and is_attributed and None not in explained_by
             if is_assumed or (session is None and found.members.get("ProviderType") == "sso"):
-                self._remove(found.path)
+                self._files.remove(found.path)
 
     # -- our own name caches ------------------------------------------------------------------------------------------
 
@@ -296,7 +343,7 @@ class Sweep:
         try:
             found.update(places.all_inventory_files(self._state))
         except OSError as error:
-            self._leave_directory(self._state, error)
+            self._files.leave_directory(self._state, error)
         for path in sorted(found):
             self._remove_if_there(path)
 
@@ -309,10 +356,10 @@ class Sweep:
         except NO_DIRECTORY:
             return
         except OSError as error:
-            self._leave_directory(directory, error)
+            self._files.leave_directory(directory, error)
             return
         for path in (directory / name for name in names):
-            if path in self._handled:
+            if path in self._files.handled:
                 continue
             try:
                 found = cached_documents.read(path)
@@ -326,59 +373,18 @@ class Sweep:
     def _settle_unreadable(self, path: Path, error: private_files.UnusableFile) -> None:
         """When everything is to go, a file that may hold anything must not be passed over in silence."""
         if path.parent == self._cache.directory and _NAME_OF_AWS_TOOLS.fullmatch(path.name):
-            self._remove(path)
+            self._files.remove(path)
         else:
-            self._leave(path, f"it may hold a secret, but cannot be read: {error}")
-
-    def _is_there(self, path: Path) -> bool:
-        """Whether something is at ``path``; where that cannot be found out, its directory is among what is left."""
-        try:
-            os.lstat(path)
-        except NO_DIRECTORY:
-            return False
-        except OSError as error:
-            self._leave_directory(path.parent, error)
-            return False
-        return True
-
-    def _leave(self, path: Path, why: str) -> None:
-        if all(path != known for known, _ in self._receipt.left):  # a directory may be gone through more than once
-            self._receipt.left.append((path, why))
-
-    def _leave_directory(self, directory: Path, error: OSError) -> None:
-        if directory not in self._left_directories:
-            self._left_directories.add(directory)
-            self._leave(directory, error.strerror or type(error).__name__)
+            self._files.leave(path, f"it may hold a secret, but cannot be read: {error}")
 
     def _remove_if_there(self, path: Path) -> None:
         """Removes ``path``, and what killed writers of ours have left of it."""
         for found in (path, *self._cache.temporaries(path)):
-            if self._is_there(found):
-                self._remove(found)
-
-    def _remove(self, path: Path) -> bool:
-        if path not in self._handled:
-            self._handled[path] = self._try_to_remove(path)
-        return self._handled[path]
-
-    def _try_to_remove(self, path: Path) -> bool:
-        found = cached_documents.look(path) if os.path.islink(path) else None
-        target = path.resolve() if found is not None and SECRETS & found.members.keys() else None
-        try:
-            is_removed = private_files.remove(path)
-        except OSError as error:
-            if not _is_gone(path):  # what failed may only have been to make it durable
-                self._leave(path, error.strerror or type(error).__name__)
-                return False
-            is_removed = True
-        if is_removed:
-            self._receipt.removed.append(path)
-            if target is not None:
-                self._leave(target, f"only the link to it was removed: {path}")
-        return True
+            if self._files.is_there(found):
+                self._files.remove(found)
 
     @contextlib.contextmanager
-    def _lock(self, session: SsoSession) -> Iterator[None]:
+    def _lock(self, session: SsoSession | CognitoLogin) -> Iterator[None]:
         """Keeps other processes' refreshes out, if that is possible at once; a logout happens in any case."""
         with contextlib.ExitStack() as stack:
             try:
@@ -389,11 +395,11 @@ class Sweep:
             yield
 
 
-def assume_role_sources(configuration: Configuration) -> dict[str, set[SsoSession | None]]:
-    """File names of the AssumeRole entries that profiles explain, with where the credentials came from: a session,
-    or None for a source that is not IAM Identity Center.
+def assume_role_sources(configuration: Configuration) -> dict[str, set[Source]]:
+    """File names of the AssumeRole entries that profiles explain, with where the credentials came from: a session or a
+    Cognito login, or None for a source that no login is behind.
     """
-    found: dict[str, set[SsoSession | None]] = {}
+    found: dict[str, set[Source]] = {}
     for name, keys in configuration.profiles.items():
         if "role_arn" in keys:
             with contextlib.suppress(ConfigError):  # a chain that leads nowhere explains nothing
@@ -402,22 +408,25 @@ def assume_role_sources(configuration: Configuration) -> dict[str, set[SsoSessio
     return found
 
 
-def _end_of_chain(configuration: Configuration, name: str) -> SsoSession | None:
+def _end_of_chain(configuration: Configuration, name: str) -> Source:
     passed = set()
     keys = configuration.profile(name)
-    while "role_arn" in keys or ADOPTED_ROLE_ARN in keys:
+    while ("role_arn" in keys or ADOPTED_ROLE_ARN in keys) and not pool_profiles.is_one(keys):
         source = keys.get(ADOPTED_SOURCE_PROFILE) or keys.get("source_profile")
         if name in passed or source is None or "web_identity_token_file" in keys:
             return None  # a profile that names itself has keys of its own
         passed.add(name)
         name = source
         keys = configuration.profile(name)
+    if pool_profiles.is_one(keys):
+        login = configuration.sign_in_of(name)
+        return login if isinstance(login, CognitoLogin) else None  # guests stay served
     is_of_identity_center = any(key.startswith((NATIVE_PREFIX, ADOPTED_PREFIX)) for key in keys)
     return configuration.session_of(name) if is_of_identity_center else None
 
 
 def revoke(api: IdentityCenter, outcome: Outcome, now: datetime) -> None:
-    """Ends the sign-in at the portal, best effort, and notes in ``outcome`` how that went. Blocks."""
+    """Ends the sign-in at AWS, best effort, and notes in ``outcome`` how that went. Blocks."""
     for ending in outcome.endings:
         ending.attempt(api, now)
     errors = [ending.error for ending in outcome.endings if ending.error is not None]
@@ -430,16 +439,6 @@ def revoke(api: IdentityCenter, outcome: Outcome, now: datetime) -> None:
         outcome.revoked, outcome.error = False, "the token is sealed, and its key is not at hand to end the sign-in"
     elif outcome.token != ABSENT:
         outcome.error = "the file held no token that could be revoked"
-
-
-def _is_gone(path: Path) -> bool:
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _take(outcome: Outcome, token: Token) -> None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from credhelper.agent.callers import Callers, listed
+from credhelper.agent.cognito_tokens import CognitoSignIns
 from credhelper.agent.flights import Flights
 from credhelper.agent.token_state import Outlook
 from credhelper.agent.tokens import Tokens
-from credhelper.domain.model import SsoSession
+from credhelper.domain.model import CognitoLogin, PoolRole, SsoSession
 from credhelper.domain.text import safe
 from credhelper.local import private_files
 from credhelper.local.clock import Clock
@@ -43,6 +44,8 @@ STOP_PATIENCE = 0.5  # seconds; longer than a desktop that answers takes
 LONGEST_LABEL = 60  # characters
 
 Spans = tuple[tuple[time, time], ...]
+Told = SsoSession | CognitoLogin
+"""What a notice may be about."""
 
 
 class Kind(StrEnum):
@@ -78,15 +81,22 @@ class _Watched:
 class Notices:
     """Lives on the event loop; asks the desktop in threads that can be given up."""
 
-    def __init__(self, tokens: Tokens, callers: Callers, clock: Clock, desktop: Desktop | None, memory: Path) -> None:
+    def __init__(
+        self,
+        tokens: tuple[Tokens, CognitoSignIns],
+        callers: Callers,
+        clock: Clock,
+        desktop: Desktop | None,
+        memory: Path,
+    ) -> None:
         """Without a ``desktop`` there are none. ``memory`` is the file that says what has been told."""
         self.on_shown: Callable[[Kind], None] = lambda _: None
         self.on_attention: Callable[[], None] = lambda: None
         """Told when ``run_due`` may have something to do sooner than it said."""
-        self.login_command: Callable[[SsoSession], str] = lambda _: "credhelper login"
-        self.is_logging_in: Callable[[SsoSession], bool] = lambda _: False
+        self.login_command: Callable[[Told], str] = lambda _: "credhelper login"
+        self.is_logging_in: Callable[[Told], bool] = lambda _: False
         """Whether a person is just about to mend it."""
-        self._tokens = tokens
+        self._tokens, self._logins = tokens
         self._callers = callers
         self._clock = clock
         self._desktop = desktop
@@ -99,6 +109,8 @@ class Notices:
         self._is_on = False
         self._before = 0.0
         self._quiet: Spans = ()
+        self._announcements: dict[tuple[str, str], Notice] = {}
+        """What has happened to somebody's identity in a pool, by both, until it is shown."""
         self._not_before = 0.0
         """Of the monotonic clock: the screen is locked, or the desktop cannot be reached."""
         self._is_kept = False
@@ -116,12 +128,24 @@ class Notices:
 
     # -- what happens around it ---------------------------------------------------------------------------------------
 
-    def refused(self, session: SsoSession) -> None:
+    def refused(self, session: Told) -> None:
         """Somebody asked for credentials and was told that a person must log in."""
-        watched = self._watch(session, self._tokens.outlook(session))
+        watched = self._watch(session, self._outlook(session))
         if watched.ends_at is not None and not watched.was_refused:
             watched.was_refused = True
             self.on_attention()
+
+    def new_identity(self, role: PoolRole, old: str, new: str) -> None:
+        """An identity pool no longer knew an identity, and has given another one."""
+        if not self._is_on:
+            return
+        lines = (
+            f"Identity pool {safe(role.pool_id)} no longer knows {safe(old)}.",
+            f"{safe(role.session.label)}: {safe(new)} from now on. What is kept under the old one is out of reach.",
+        )
+        who = (role.pool_id, role.session.cache_key)
+        self._announcements[who] = Notice("A new identity in an AWS identity pool", "\n".join(lines))
+        self.on_attention()
 
     def screen_changed(self) -> None:
         """A screen may have been unlocked: what was kept may be shown, also what found no desktop before."""
@@ -135,8 +159,8 @@ class Notices:
         if not self._is_on:
             return None
         pauses: list[float] = []
-        is_any_due = False
-        for session in self._tokens.sessions():
+        is_any_due = bool(self._announcements)
+        for session in self._sources():
             due, pause = self._due(session)
             is_any_due = is_any_due or due is not None
             if pause is not None:
@@ -162,11 +186,19 @@ class Notices:
     def _attend(self) -> None:
         self.on_attention()
 
+    def _sources(self) -> list[Told]:
+        return [*self._tokens.sessions(), *self._logins.logins()]
+
+    def _outlook(self, session: Told) -> Outlook | None:
+        if isinstance(session, CognitoLogin):
+            return self._logins.outlook(session)
+        return self._tokens.outlook(session)
+
     # -- what there is to say -----------------------------------------------------------------------------------------
 
-    def _due(self, session: SsoSession) -> tuple[Kind | None, float | None]:
+    def _due(self, session: Told) -> tuple[Kind | None, float | None]:
         """What is to be said of the session now, and seconds until that may be something else."""
-        outlook = self._tokens.outlook(session)
+        outlook = self._outlook(session)
         watched = self._watch(session, outlook)
         if outlook is None:
             return None, None
@@ -193,7 +225,7 @@ class Notices:
             return None, outlook.left
         return (None, pause) if pause > 0 else (Kind.ENDING, outlook.left)
 
-    def _watch(self, session: SsoSession, outlook: Outlook | None) -> _Watched:
+    def _watch(self, session: Told, outlook: Outlook | None) -> _Watched:
         """The session's part, begun anew with each login."""
         watched = self._watched.setdefault(session.cache_key, _Watched())
         if outlook is None or not watched.is_about(outlook):
@@ -217,21 +249,26 @@ class Notices:
         self._not_before = self._clock.monotonic() + FIRST_PAUSE  # a fault of ours must not spin
         await self._recall()
         try:
-            if any(self._due_for_certain(session) for session in self._tokens.sessions()) and await self._is_locked():
+            is_any_due = any(self._due_for_certain(session) for session in self._sources())
+            if (is_any_due or self._announcements) and await self._is_locked():
                 return
-            for session in self._tokens.sessions():
+            for session in self._sources():
                 kind = self._due_for_certain(session)
                 if kind is not None and self._is_on and self._quiet_for() == 0:
                     await self._tell(session, kind)
+            await self._announce()
         except (DesktopUnavailable, DeadlineExceeded) as error:
             self._put_off(str(error))
         else:
             self._not_before, self._failures, self._last_trouble = 0.0, 0, None
         await self._remember()
 
-    def _due_for_certain(self, session: SsoSession) -> Kind | None:
+    def _due_for_certain(self, session: Told) -> Kind | None:
         """What is to be said by what the file holds now: where nobody watches it, somebody may have logged in."""
-        self._tokens.look(session)
+        if isinstance(session, CognitoLogin):
+            self._logins.look(session)
+        else:
+            self._tokens.look(session)
         return self._due(session)[0]
 
     async def _is_locked(self) -> bool:
@@ -250,7 +287,7 @@ class Notices:
         except DeadlineExceeded:
             return False  # a desktop that hangs will not show anything either
 
-    async def _tell(self, session: SsoSession, kind: Kind) -> None:
+    async def _tell(self, session: Told, kind: Kind) -> None:
         """Raises DesktopUnavailable, DeadlineExceeded."""
         watched = self._watched[session.cache_key]
         if self._desktop is None or watched.ends_at is None:
@@ -264,6 +301,15 @@ class Notices:
             raise
         log.info("told the desktop: %s", notice.summary)
         self.on_shown(kind)
+
+    async def _announce(self) -> None:
+        """Raises DesktopUnavailable, DeadlineExceeded."""
+        while self._announcements and self._desktop is not None and self._is_on and self._quiet_for() == 0:
+            who, notice = next(iter(self._announcements.items()))
+            await self._workers.run(SHOW_DEADLINE, partial(self._desktop.show, notice))
+            if self._announcements.get(who) is notice:
+                del self._announcements[who]
+            log.info("told the desktop: %s", notice.summary)
 
     async def _withdraw(self) -> None:
         """Takes away what is no longer true, if the desktop lets us."""
@@ -285,14 +331,14 @@ class Notices:
 
     # -- the words ----------------------------------------------------------------------------------------------------
 
-    def _worded(self, session: SsoSession, kind: Kind, ends_at: datetime, number: int) -> Notice:
-        outlook = self._tokens.outlook(session)
+    def _worded(self, session: Told, kind: Kind, ends_at: datetime, number: int) -> Notice:
+        outlook = self._outlook(session)
         label, when = label_of(session), _local(ends_at, self._clock.now())
-        lines = []
+        lines, kind_of_login = [], "Cognito login" if isinstance(session, CognitoLogin) else "AWS session"
         if kind is Kind.ENDED:
-            summary = f"AWS session {label} has ended"
+            summary = f"{kind_of_login} {label} has ended"
         else:
-            summary = f"AWS session {label} ends at {when}"
+            summary = f"{kind_of_login} {label} ends at {when}"
             is_failing = outlook is not None and outlook.can_refresh
             lines.append("Refreshing it fails so far." if is_failing else "It cannot be refreshed.")
         names = self._callers.lately(session)
@@ -408,7 +454,7 @@ def _end_of_span(begin: time, until: time, now: datetime) -> datetime | None:
     return first if first > now else end.replace(fold=1).astimezone()  # an hour that the clocks go through twice
 
 
-def label_of(session: SsoSession) -> str:
+def label_of(session: Told) -> str:
     """What a person calls the session; of a start URL only host and path, as a query may hold anything."""
     label = session.label
     if session.name is None:

@@ -14,7 +14,15 @@ from credhelper.agent.status import optional_timestamp
 from credhelper.aws.config_file import Configuration
 from credhelper.domain.accounts import ListedAccount, Listing
 from credhelper.domain.errors import ConfigError, UsageError
-from credhelper.domain.model import AnyRole, Role, SsoSession
+from credhelper.domain.model import (
+    AnyRole,
+    CognitoLogin,
+    PoolRole,
+    Role,
+    SsoSession,
+    cognito_login_name,
+    sso_session_name,
+)
 from credhelper.domain.text import safe
 
 ROLE, SESSION = "role", "session"
@@ -34,7 +42,7 @@ class Offers:
         configurations: Configurations,
         recent: Recent,
         names: Callable[[SsoSession], Awaitable[Listing | None]],
-        state_of: Callable[[SsoSession], str],
+        state_of: Callable[[SsoSession | CognitoLogin], str],
     ) -> None:
         """``names``: what was last listed of a session, however long ago."""
         self._configurations = configurations
@@ -54,7 +62,7 @@ class Offers:
             raise UsageError(f"“{safe(only)}” is nothing that can be chosen")
         found: Json = {"default": _is_chosen_by_default(configuration, only), "profiles": [], "roles": []}
         if only and found["default"]:
-            return found | {"sessions": []}
+            return found | {"sessions": [], "logins": []}
         await self._recent.read()
         sessions = configuration.sessions()[0]
         if only != SESSION:
@@ -62,7 +70,7 @@ class Offers:
             roles = configuration.roles()
             found["profiles"] = self._of_profiles(roles, known)
             found["roles"] = self._without_profile(roles, known)
-        return found | {"sessions": self._of_sessions(configuration, sessions)}
+        return found | {"sessions": self._of_sessions(configuration, sessions), "logins": self._of_logins()}
 
     async def _accounts(self, session: SsoSession) -> list[ListedAccount]:
         listing = await self._names(session)
@@ -93,6 +101,15 @@ class Offers:
         used = {role: self._recent.last_use(role, None) for _, role in found}
         return [_role(None, role, name, used[role]) for name, role in _latest_first(found, lambda each: used[each[1]])]
 
+    def _of_logins(self) -> list[Json]:
+        """The ``[cognito_login.NAME]`` tables."""
+        used = self._recent.last_uses_of_sessions()
+        logins = self._configurations.tables.by_name.values()
+        return [
+            {"name": login.name, "provider": login.provider, "state": self._state_of(login)}
+            for login in _latest_first(logins, lambda login: used.get(login.cache_key))
+        ]
+
     def _of_sessions(self, configuration: Configuration, sessions: Sequence[SsoSession]) -> list[Json]:
         used = self._recent.last_uses_of_sessions()
         return [
@@ -115,7 +132,7 @@ def _is_chosen_by_default(configuration: Configuration, only: str) -> bool:
     """Whether ``[default]`` stands for a role, or at least for a session where only that is wanted."""
     try:
         if only == SESSION:
-            configuration.session_of("default")
+            configuration.sign_in_of("default")
         else:
             configuration.role_of("default")
     except ConfigError:
@@ -128,9 +145,13 @@ def _profile_of(configuration: Configuration, session: SsoSession) -> str | None
 
 
 def _role(profile: str | None, role: AnyRole, account_name: str | None, used: datetime | None) -> Json:
-    return {
+    """Of an identity pool's role account and name are "" where only the pool knows them; it is named then."""
+    pool: Json = {}
+    if isinstance(role, PoolRole):
+        pool = {"cognito_login": cognito_login_name(role.session), "identity_pool_id": role.pool_id}
+    return pool | {
         "profile": profile,
-        "sso_session": role.session.name,
+        "sso_session": sso_session_name(role.session),
         "account_id": role.account_id,
         "account_name": account_name or None,
         "role_name": role.role_name,

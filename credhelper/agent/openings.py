@@ -23,7 +23,7 @@ from credhelper.agent.flights import Flights
 from credhelper.agent.gate import Passage, Wanted
 from credhelper.client import CALLER_VARIABLES
 from credhelper.domain.errors import AccessRefused, CredhelperError
-from credhelper.domain.model import AnyRole, Door
+from credhelper.domain.model import AnyRole, Door, PoolRole
 from credhelper.domain.text import safe
 from credhelper.local import private_files, process_ends
 from credhelper.local.clock import Clock
@@ -51,6 +51,10 @@ KEPT_FIELDS = frozenset(
     }
 )
 """What of a request chooses a role; the rest of it was about that one request, and some of it is secret."""
+
+
+Identity = tuple[str, str, str]
+"""Session key, account and role; of an identity pool's role the pool in the account's place, the ARN in the role's."""
 
 
 class Kind(StrEnum):
@@ -86,16 +90,26 @@ class Opening:
     """Other users that may come to that socket."""
     owner: Process | None = None
     """The process with which it ends."""
+    leads_to: Identity = ("", "", "")
+    """The role that it may ever lead to; by ``session_key``, ``account_id`` and ``role_name`` where it is not said."""
 
     def __post_init__(self) -> None:
         self.fields = {name: value for name, value in self.fields.items() if name in KEPT_FIELDS}
+        if self.leads_to == ("", "", ""):
+            self.leads_to = self.session_key, self.account_id, self.role_name
 
     def wanted(self, door: Door, *, patience: float | None = None) -> Wanted:
         """What whoever comes through it asks for, who waits for ``patience`` seconds; None: as long as usual."""
-        bound_to = (self.session_key, self.account_id, self.role_name)
         return Wanted(
-            self.fields, self.caller, door, is_standing=True, bound_to=bound_to, patience=patience, opening=self.id
+            self.fields, self.caller, door, is_standing=True, bound_to=self.leads_to, patience=patience, opening=self.id
         )
+
+
+def identity_of(role: AnyRole) -> Identity:
+    """What an opening is bound to: which role a pool gives is for the pool to say, from one time to the next."""
+    if isinstance(role, PoolRole):
+        return role.session.cache_key, role.pool_id, role.named_arn or ""
+    return role.session.cache_key, role.account_id, role.role_name
 
 
 def new_id() -> str:
@@ -124,10 +138,10 @@ def refuse_other_role(passage: Passage) -> None:
     Raises AccessRefused.
     """
     bound_to, role = passage.wanted.bound_to, passage.role
-    if bound_to is None or role is None or bound_to == _identity(role):
+    if bound_to is None or role is None or bound_to == identity_of(role):
         return
     raise AccessRefused(
-        f"this was opened for the role {safe(bound_to[2])} in {bound_to[1]},"
+        f"this was opened for the role {safe(bound_to[2] or 'that the pool gives')} in {safe(bound_to[1])},"
         f" but profile {safe(passage.profile or '')} is another one now"
     )
 
@@ -406,10 +420,6 @@ class _File:
             self._written = number
 
 
-def _identity(role: AnyRole) -> tuple[str, str, str]:
-    return role.session.cache_key, role.account_id, role.role_name
-
-
 def _encode(port: int | None, openings: Iterable[Opening]) -> bytes:
     return json.dumps({"format": FORMAT, "port": port, "openings": [_plain(each) for each in openings]}).encode()
 
@@ -449,6 +459,7 @@ def _plain(opening: Opening) -> dict[str, Any]:
         "socket": None if opening.socket is None else str(opening.socket),
         "uids": sorted(opening.uids),
         "owner": opening.owner,
+        "leads_to": opening.leads_to,
     }
 
 
@@ -470,7 +481,14 @@ def _from_plain(found: Mapping[str, Any]) -> Opening:
         socket=_path(found["socket"]),
         uids=frozenset(int(uid) for uid in found["uids"]),
         owner=None if owner is None else (int(owner[0]), int(owner[1])),
+        leads_to=_identity(found.get("leads_to")),
     )
+
+
+def _identity(found: Any) -> Identity:
+    """Those of an earlier release do not say it. Raises TypeError, ValueError."""
+    session_key, account_id, role_name = found or ("", "", "")
+    return str(session_key), str(account_id), str(role_name)
 
 
 def _path(found: str | None) -> Path | None:

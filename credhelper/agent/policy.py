@@ -3,11 +3,12 @@
 Of the rules that are about a role each must allow, in the order of the file. A rule is about a role whatever that is
 called by whoever asks: by any profile of the caller's files or of the home's own that stands for it, and by any
 sso-session that leads to the same portal. What a rule says of a role it says of every role that is assumed with it, as
-whoever may not use the one may not use the other either.
+whoever may not use the one may not use the other either. Where an identity pool chooses the role, the rules are asked
+before it is known which, and again when it is.
 
 Who asks, and whether a person agrees, is settled where a door is opened (a grant, a lease); ``deny`` holds for whoever
-comes through it as well. A lifetime can be bounded where we choose it, of a chained role; Identity Center fixes its
-own.
+comes through it as well. A lifetime can be bounded where we choose it, of a chained role and in a pool's basic flow;
+Identity Center and the enhanced flow fix their own.
 """
 
 import os
@@ -21,7 +22,16 @@ from credhelper.agent.configurations import Configurations
 from credhelper.agent.gate import Passage
 from credhelper.aws.config_file import Configuration
 from credhelper.domain.errors import ConfigError, PolicyRefused
-from credhelper.domain.model import AnyRole, ChainedRole, Role, SsoSession
+from credhelper.domain.model import (
+    ASSUMED_ROLE_SECONDS,
+    AnyRole,
+    ChainedRole,
+    PoolFlow,
+    PoolRole,
+    Role,
+    SignInSource,
+    SsoSession,
+)
 from credhelper.domain.text import safe
 from credhelper.local.peers import Caller
 from credhelper.local.policy_table import Rule
@@ -31,8 +41,8 @@ MOST_CONFIGURATIONS = 8  # that are remembered
 MOST_ROLES = 4096
 
 Fields = Mapping[str, str]
-RoleKey = tuple[bool, str, str]
-"""What a role is whoever reaches it by whatever name: whether it is a chained one, its account, its name."""
+RoleKey = tuple[str, str, str]
+"""What a role is whoever reaches it by whatever name: its kind, its account, its name."""
 
 
 class Asking(Protocol):
@@ -53,7 +63,8 @@ class Policy:
         self._rules: tuple[Rule, ...] = ()
         self._names: dict[int, Names] = {}
         """By the identity of a configuration, which lives as long as its entry."""
-        self._about: dict[tuple[int, int, AnyRole, str | None], tuple[Rule, ...]] = {}
+        self._about: dict[tuple[int, int, AnyRole, str, str, str | None], tuple[Rule, ...]] = {}
+        """A pool's role is the same one whatever the pool has given for it, but may be called otherwise."""
 
     def apply(self, settings: Settings) -> None:
         """From now on by these rules."""
@@ -70,7 +81,7 @@ class Policy:
 
         Raises ConfigError.
         """
-        if not self._rules or not isinstance(role, ChainedRole):
+        if not self._rules or isinstance(role, Role):
             return role
         return self._limited(role, fields, profile)
 
@@ -83,10 +94,11 @@ class Policy:
         for rule in self._rules_about(role, wanted.fields, passage.profile):
             if rule.deny:
                 raise self._refusal(rule, f"denies {_called(role, passage.profile)}")
-            if rule.max_ttl and isinstance(role, Role):
+            who_fixes = fixes_lifetime(role, rule.max_ttl)
+            if who_fixes is not None:
                 raise ConfigError(
-                    f"{self._place(rule)}: max_ttl cannot be obeyed for {_called(role, passage.profile)}: Identity"
-                    " Center fixes how long its credentials live; it is for chained roles (role_arn)",
+                    f"{self._place(rule)}: max_ttl cannot be obeyed for {_called(role, passage.profile)}: {who_fixes}"
+                    " fixes how long its credentials live; it is for chained roles (role_arn)",
                     hint=f"take max_ttl out of that rule, or the role out of its match, then run: {_RELOAD}",
                 )
             if wanted.is_standing:
@@ -125,11 +137,12 @@ class Policy:
     # -- which rules --------------------------------------------------------------------------------------------------
 
     def _limited(self, role: AnyRole, fields: Fields, profile: str | None) -> AnyRole:
-        if not isinstance(role, ChainedRole):
+        if isinstance(role, Role):
             return role
         bounds = [rule.max_ttl for rule in self._rules_naming(role, fields, profile) if rule.max_ttl]
-        limited = replace(role, source=self._limited(role.source, fields, None))
-        return limited.lasting(min(bounds)) if bounds else limited
+        if isinstance(role, ChainedRole):
+            role = replace(role, source=self._limited(role.source, fields, None))
+        return role.lasting(min(bounds)) if bounds else role
 
     def _rules_about(self, role: AnyRole, fields: Fields, profile: str | None) -> list[Rule]:
         """Those that hold for a role or for one that it is assumed with. A lifetime is each role's own."""
@@ -141,7 +154,7 @@ class Policy:
         """Those whose patterns are about this very role. Raises ConfigError: what it is called cannot be known."""
         files = self._configurations
         home, theirs = files.of(files.own_fields, is_hit=True), files.of(fields, is_hit=True)
-        key = id(home), id(theirs), role, profile
+        key = id(home), id(theirs), role, role.account_id, role.role_name, profile
         if key not in self._about or not self._are_known(home, theirs):
             called = self._labels(role, home, theirs)
             profiles = called.profiles | ({profile} if profile is not None else set())
@@ -154,7 +167,7 @@ class Policy:
         return all(id(each) in self._names for each in configurations)
 
     def _labels(self, role: AnyRole, *configurations: Configuration) -> "Labels":
-        found = Labels({_path(role.session.label, role)})
+        found = Labels(paths_of(role))
         for configuration in configurations:
             if id(configuration) not in self._names:
                 if len(self._names) >= MOST_CONFIGURATIONS:
@@ -194,32 +207,56 @@ class Names:
         self._labels: dict[RoleKey, Labels] = {}
         self._sessions: dict[str, set[str]] = {}
         for session in configuration.sessions()[0]:
-            self._sessions.setdefault(_portal(session), set()).add(session.label)
+            self._sessions.setdefault(_place_of(session), set()).add(session.label)
         for name, role in configuration.roles().items():
             labels = self._labels.setdefault(_key(role), Labels(set()))
             labels.profiles.add(name)
-            labels.paths.add(_path(role.session.label, role))
+            labels.paths |= paths_of(role)
 
     def of(self, role: AnyRole) -> Labels:
         """All of a role's."""
-        found = Labels({_path(label, role) for label in self._sessions.get(_portal(role.session), ())})
+        found = Labels({_path(label, role) for label in self._sessions.get(_place_of(role.session), ())})
         if (labels := self._labels.get(_key(role))) is not None:
             found.add(labels)
         return found
 
 
+def fixes_lifetime(role: AnyRole, max_ttl: int) -> str | None:
+    """Who else decides how long the role's credentials live, and for longer than ``max_ttl`` seconds; None: nobody.
+
+    0: any time will do.
+    """
+    if not max_ttl:
+        return None
+    if isinstance(role, Role):
+        return "Identity Center"
+    is_fixed = isinstance(role, PoolRole) and role.flow is PoolFlow.ENHANCED and max_ttl < ASSUMED_ROLE_SECONDS
+    return "the enhanced flow of identity pools" if is_fixed else None
+
+
+def paths_of(role: AnyRole) -> set[str]:
+    """``session/account/role`` of a role, and of a pool's role also with the pool's id in the session's place.
+
+    In lower case. Account and role are empty where only the pool knows them and has not given any yet.
+    """
+    labels = {role.session.label, role.pool_id} if isinstance(role, PoolRole) else {role.session.label}
+    return {_path(label, role) for label in labels}
+
+
 def _key(role: AnyRole) -> RoleKey:
-    """An account has one role of a name, whatever portal or source leads there."""
-    return isinstance(role, ChainedRole), role.account_id, role.role_name.lower()
+    """An account has one role of a name, whatever portal or source leads there; a pool gives its own."""
+    if isinstance(role, PoolRole):
+        return "pool", f"{role.session.cache_key} {role.pool_id}", (role.named_arn or "").lower()
+    return "chained" if isinstance(role, ChainedRole) else "sso", role.account_id, role.role_name.lower()
 
 
 def _path(session: str, role: AnyRole) -> str:
     return f"{session}/{role.account_id}/{role.role_name}".lower()
 
 
-def _portal(session: SsoSession) -> str:
-    """The start URL as far as it tells one portal from another."""
-    return session.start_url.lower().rstrip("/#")
+def _place_of(session: SignInSource) -> str:
+    """What several sessions may lead to: the start URL as far as it tells one portal from another."""
+    return session.start_url.lower().rstrip("/#") if isinstance(session, SsoSession) else session.cache_key
 
 
 def _sources(role: AnyRole) -> Iterator[AnyRole]:
@@ -256,5 +293,5 @@ def _is_hidden(caller: Caller) -> bool:
 
 
 def _called(role: AnyRole, profile: str | None) -> str:
-    path = f"{role.session.label}/{role.account_id}/{role.role_name}"
+    path = f"{role.session.label}/{role.account_id}/{role.role_name}".rstrip("/")
     return safe(path if profile is None else f"{profile} ({path})")

@@ -12,16 +12,19 @@ from credhelper.agent.configurations import Configurations
 from credhelper.agent.notices import label_of
 from credhelper.agent.token_state import TokenState
 from credhelper.domain.errors import CredhelperError
-from credhelper.domain.model import SsoSession
+from credhelper.domain.model import CognitoLogin, Guests, SsoSession
 
 BETWEEN = ", "
+CHOOSING = ("sso_session", "cognito_login", "profile", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+
+Shown = SsoSession | CognitoLogin
 
 
 def line(
     fields: Fields,
     configurations: Configurations,
     choices: Choices,
-    describe: Callable[[SsoSession], TokenState],
+    describe: Callable[[Shown], TokenState],
     now: datetime,
     *,
     is_locked: bool,
@@ -57,17 +60,21 @@ def _span(seconds: float) -> str:
     return f"{int(seconds)}s"
 
 
-def _label(session: SsoSession) -> str:
+def _label(session: Shown) -> str:
     """Its name; of a legacy one what tells its portal from another, and no more: a prompt is short."""
     label = label_of(session)
     return label if session.name is not None else label.partition(".")[0]
 
 
-def _sessions(fields: Fields, configurations: Configurations, choices: Choices) -> list[SsoSession]:
-    """The one that is chosen, by an option or by the environment; else that of ``default``; else all there are."""
-    is_chosen = any(fields.get(key) for key in ("sso_session", "profile", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"))
+def _sessions(fields: Fields, configurations: Configurations, choices: Choices) -> list[Shown]:
+    """The one that is chosen, by an option or by the environment; else that of ``default``; else all there are.
+
+    Guests have nothing to say: they need no login.
+    """
+    is_chosen = any(fields.get(key) for key in CHOOSING)
     try:
-        return [choices.session(fields)]
+        chosen = choices.sign_in(fields)
+        return [] if isinstance(chosen, Guests) else [chosen]
     except CredhelperError:  # a profile of static keys, say, which is none of our business
         if is_chosen:
             return []
@@ -75,4 +82,4 @@ def _sessions(fields: Fields, configurations: Configurations, choices: Choices) 
         configuration, _ = configurations.and_mistakes(fields)
     except CredhelperError:  # a caller with another home
         return []
-    return configuration.sessions()[0]
+    return [*configuration.sessions()[0], *configurations.tables.by_name.values()]

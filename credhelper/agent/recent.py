@@ -13,6 +13,7 @@ from pathlib import Path
 
 from credhelper.agent.flights import Flights
 from credhelper.agent.gate import OK, Outcome
+from credhelper.agent.openings import identity_of
 from credhelper.domain.model import AnyRole
 from credhelper.local import recent_file
 from credhelper.local.clock import Clock
@@ -50,7 +51,7 @@ class Recent:
         if outcome.outcome != OK or passage.role is None:
             return
         role = passage.role
-        use = Use(role.session.cache_key, role.account_id, role.role_name, passage.profile or "")
+        use = Use(*identity_of(role), passage.profile or "")
         self._used.pop(use, None)
         self._used[use] = self._clock.now()
         if len(self._used) > MOST:
@@ -63,8 +64,7 @@ class Recent:
         """When the role was last handed out, by that profile or without any; None: not that anybody knows of."""
         if not self._used:
             return None
-        session, account_id, name = role.session.cache_key, role.account_id, role.role_name
-        found = [self._used.get(Use(session, account_id, name, named)) for named in {"", profile or ""}]
+        found = [self._used.get(Use(*identity_of(role), named)) for named in {"", profile or ""}]
         return max(filter(None, found), default=None)
 
     def last_uses_of_sessions(self) -> dict[str, datetime]:

@@ -6,6 +6,7 @@ The tokens this takes are kept in memory only: a daemon that stops forgets them.
 import logging
 import random
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -46,32 +47,23 @@ class Verdict(Enum):
     """AWS will not do it, however often it is asked."""
 
 
-class Ending:
-    """One sign-in that is to end, and the token that ends it. Thread-safe; shows no secret."""
+class AnyEnding(ABC):
+    """One sign-in that is to end, and what ends it. Thread-safe; shows no secret."""
 
-    def __init__(self, token: Token, session: SsoSession | None) -> None:
+    def __init__(self, access_token: str, label: str) -> None:
         self.verdict = Verdict.OPEN
         self.error: str | None = None
         self.asked_pause: float | None = None
         """Seconds that AWS asked to be left alone for, the last time."""
-        self.access_token = token.access_token
-        """The one that the logout found."""
-        self.label = session.label if session else token.start_url or "an unknown session"
-        self._token = token
-        self._session = SsoSession(
-            session.name if session else None,
-            token.start_url or (session.start_url if session else ""),
-            _region(token.region) or _region(session.region if session else None) or "",
-        )
+        self.access_token = access_token
+        """The token that the logout found."""
+        self.label = label
         self._asking = threading.Lock()
 
     @property
     def chance_ends_at(self) -> datetime:
-        """When nothing can end it any more: its token has expired, and cannot be refreshed either."""
-        token = self._token
-        can_be_refreshed = token.refresh_token and token.client_id and token.client_secret
-        registration_ends_at = token.registration_expires_at if can_be_refreshed else None
-        return max(token.expires_at, registration_ends_at or token.expires_at)
+        """When nothing can end it any more; ``FOREVER`` where that is not known."""
+        return FOREVER
 
     def attempt(self, api: IdentityCenter, now: datetime) -> None:
         """Asks AWS, unless its answer is known. Blocks; the outcome is in ``verdict`` and ``error``, raises nothing."""
@@ -89,6 +81,35 @@ class Ending:
                 self.error, self.verdict = error.message, Verdict.REFUSED
             else:
                 self.error, self.verdict = None, Verdict.ENDED
+
+    @abstractmethod
+    def _end(self, api: IdentityCenter, now: datetime) -> None:
+        """Asks. Raises Refused, UpstreamError, CredhelperError."""
+
+    def _note_refusal(self, error: Refused, _: datetime) -> None:
+        """AWS will not do it."""
+        self.error, self.verdict = error.message, Verdict.REFUSED
+
+
+class Ending(AnyEnding):
+    """A sign-in at a portal of Identity Center, and the token that ends it."""
+
+    def __init__(self, token: Token, session: SsoSession | None) -> None:
+        super().__init__(token.access_token, session.label if session else token.start_url or "an unknown session")
+        self._token = token
+        self._session = SsoSession(
+            session.name if session else None,
+            token.start_url or (session.start_url if session else ""),
+            _region(token.region) or _region(session.region if session else None) or "",
+        )
+
+    @property
+    def chance_ends_at(self) -> datetime:
+        """When nothing can end it any more: its token has expired, and cannot be refreshed either."""
+        token = self._token
+        can_be_refreshed = token.refresh_token and token.client_id and token.client_secret
+        registration_ends_at = token.registration_expires_at if can_be_refreshed else None
+        return max(token.expires_at, registration_ends_at or token.expires_at)
 
     def _end(self, api: IdentityCenter, now: datetime) -> None:
         if not self._session.region:
@@ -128,7 +149,7 @@ def _region(text: str | None) -> str | None:
 class _Waiting:
     """A sign-in that waits for the next attempt to end it."""
 
-    ending: Ending = field(repr=False)
+    ending: AnyEnding = field(repr=False)
     chance_ends_at: datetime
     give_up_at: float
     """The same as seconds of the clock that runs on in suspends, which nobody sets."""
@@ -152,7 +173,7 @@ class Revocations:
         """How many are still to end."""
         return len(self._waiting)
 
-    def add(self, ending: Ending) -> bool:
+    def add(self, ending: AnyEnding) -> bool:
         """Goes on trying to end a sign-in for as long as there is a chance; whether there is one."""
         if ending.verdict is not Verdict.OPEN or self._seconds_left(ending) <= 0:
             return False
@@ -223,5 +244,5 @@ class Revocations:
                 log.info("the sign-in to %s was not ended before its token expired", safe(waiting.ending.label))
                 del self._waiting[key]
 
-    def _seconds_left(self, ending: Ending) -> float:
+    def _seconds_left(self, ending: AnyEnding) -> float:
         return min((ending.chance_ends_at - self._clock.now()).total_seconds(), LONGEST_TRIES)

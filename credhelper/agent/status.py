@@ -1,15 +1,19 @@
 """The status document, from the daemon's knowledge or, without a daemon, from the files."""
 
+import os
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from credhelper.agent.token_state import TokenState, session_state
 from credhelper.aws.config_file import Configuration
+from credhelper.aws.sealed_token_cache import TOKEN
 from credhelper.aws.token_cache import TokenCache, UnusableTokenFile
 from credhelper.domain.documents import timestamp
 from credhelper.domain.freshness import Life
-from credhelper.domain.model import SsoSession, Token
+from credhelper.domain.model import CognitoLogin, SsoSession, Token
+from credhelper.local import sealed_files
 
 Json = dict[str, Any]
 
@@ -18,6 +22,15 @@ def sessions(configuration: Configuration, state_of: Callable[[SsoSession], Toke
     """Every session of the configuration with its state, in the contract's order and shape."""
     found, _ = configuration.sessions()
     return [_session(session, state_of(session)) for session in found]
+
+
+def logins(found: Iterable[CognitoLogin], state_of: Callable[[CognitoLogin], TokenState]) -> list[Json]:
+    """Every Cognito login with its state, in the contract's shape."""
+    states = ((login, state_of(login)) for login in found)
+    return [
+        {"name": login.name, "state": state.state, "expires_at": optional_timestamp(state.expires_at)}
+        for login, state in states
+    ]
 
 
 def _session(session: SsoSession, state: TokenState) -> Json:
@@ -33,8 +46,19 @@ def _session(session: SsoSession, state: TokenState) -> Json:
     }
 
 
-def from_files(configuration: Configuration, cache: TokenCache, now: datetime, *, is_locked: bool = False) -> Json:
-    """The whole document when no daemon runs; ``is_locked``: the next one will hand nothing out."""
+def from_files(
+    configuration: Configuration,
+    cache: TokenCache,
+    now: datetime,
+    *,
+    cognito_logins: Iterable[CognitoLogin] = (),
+    vault: Path | None = None,
+    is_locked: bool = False,
+) -> Json:
+    """The whole document when no daemon runs; ``is_locked``: the next one will hand nothing out.
+
+    Of ``cognito_logins`` the ``vault`` tells no more than whether there is something sealed.
+    """
 
     def state_of(session: SsoSession) -> TokenState:
         try:
@@ -57,7 +81,14 @@ def from_files(configuration: Configuration, cache: TokenCache, now: datetime, *
             "locked": is_locked,
         },
         sso_sessions=sessions(configuration, state_of),
+        cognito_logins=logins(cognito_logins, lambda login: _from_vault(vault, login)),
     )
+
+
+def _from_vault(vault: Path | None, login: CognitoLogin) -> TokenState:
+    """What is sealed may be good or have to be refreshed: only the keyring's key would tell."""
+    is_there = vault is not None and os.path.lexists(sealed_files.path_of(vault, login.cache_key, TOKEN))
+    return TokenState("refresh_due" if is_there else "logged_out", None, is_there, None, None)
 
 
 def _from_token(now: datetime, token: Token | None, last_error: str | None) -> TokenState:
@@ -74,6 +105,7 @@ def document(
     *,
     daemon: Json,
     sso_sessions: list[Json],
+    cognito_logins: Iterable[Json] = (),
     role_credentials: Iterable[Json] = (),
     logins: Iterable[Json] = (),
     leases: Iterable[Json] = (),
@@ -82,7 +114,7 @@ def document(
     return {
         "daemon": daemon,
         "sso_sessions": sso_sessions,
-        "cognito_logins": [],
+        "cognito_logins": list(cognito_logins),
         "role_credentials": list(role_credentials),
         "logins": list(logins),
         "leases": list(leases),

@@ -7,15 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from credhelper.agent import logout
+from credhelper.agent import cognito_logout, logout
+from credhelper.agent.cognito_logout import SealedLogins, Wish
+from credhelper.agent.cognito_refresh import Sources
+from credhelper.agent.cognito_store import CognitoStore
 from credhelper.agent.leases import LeasePlaces
 from credhelper.agent.logout import Outcome, Receipt, Sweep
 from credhelper.agent.openings import Openings
+from credhelper.agent.removals import Removals
+from credhelper.aws.config_file import Configuration
 from credhelper.aws.identity_center import IdentityCenter
+from credhelper.aws.oidc import Oidc
 from credhelper.aws.sealed_token_cache import SealedTokenCache
+from credhelper.aws.user_pools import UserPools
 from credhelper.cli import callers_files
 from credhelper.domain.errors import ConfigError
-from credhelper.local import places, process, recent_file, sealed_files, settings
+from credhelper.domain.model import CognitoLogin, Guests, SignInSource, SsoSession
+from credhelper.local import identity_ids, places, process, recent_file, sealed_files, settings
 from credhelper.local.clock import SystemClock
 from credhelper.local.keychain import Keychain, KeychainUnavailable, key_name
 from credhelper.local.sealed_files import KeyBox
@@ -28,33 +36,95 @@ REVOKE_DEADLINE = 5.0  # seconds
 KEYRING_DEADLINE = 5.0
 
 
-def log_out(fields: dict[str, str]) -> dict[str, Any]:
-    """The receipt of a logout of the chosen session, or of everything. Raises ConfigError for a choice that is none."""
+def log_out(fields: dict[str, str], wishes: dict[str, str]) -> dict[str, Any]:
+    """The receipt of a logout of the chosen session or Cognito login, or of everything.
+
+    ``wishes`` are what it is to do besides, see ``Wish``. Raises ConfigError for a choice that is none.
+    """
     process.forget_callers_choices(os.environ)  # botocore would look for the profile
     # A broken file keeps nobody from logging out of everything.
     configuration = callers_files.load() if fields else callers_files.load_what_can_be()[0]
     home, state = callers_files.home(), places.state_directory(places.environment())
     vault = places.vault_directory(state)
-    sealed_tokens = _sealed_tokens(home, vault)
+    selected, wish = _selected(configuration, fields), Wish.of(wishes)
+    logins = [selected] if isinstance(selected, CognitoLogin) else callers_files.cognito_logins()[0]
+    box, clock = _key_box(home, vault, is_of_cognito=bool(logins)), SystemClock()
+    api = IdentityCenter(clock)
+    sources = _sources(api, clock, CognitoStore(vault, box), state)
     sweep = Sweep(
         home,
         configuration,
         lambda key: places.refresh_lock(state, key),
         vault=vault,
-        cache=sealed_tokens,
+        cache=SealedTokenCache(vault, box) if _settings().token_store == "keyring" else None,  # noqa: S105
+        logins=SealedLogins(sources, is_everywhere=wish.is_everywhere),
         state=state,
     )
-    selected = None
+    receipt = _sweep(sweep, selected, logins)
+    if wish.forgets_identity:
+        _forget_identities(state, selected, _pool_meant(configuration, fields), receipt)
+    if wish.forgets_identity and isinstance(selected, Guests):
+        _forget_what_guests_had(vault, selected, receipt)
+    if not isinstance(selected, Guests):
+        _forget_uses(places.recent_file(state), selected.cache_key if selected else None, receipt)
+    if wish.forgets_identity or not isinstance(selected, Guests):  # who stay served
+        for doors in places.all_open_doors(state):
+            asyncio.run(_end_doors(doors, selected.cache_key if selected else None))
+    asyncio.run(_finish(api, receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
+    document = receipt.document()
+    if wish.has_page:
+        meant = logins if selected is None or isinstance(selected, CognitoLogin) else []
+        document["browser"] = asyncio.run(cognito_logout.pages(Workers("pages", 8), sources.oidc, meant))
+    return document
+
+
+def _selected(configuration: Configuration, fields: dict[str, str]) -> SignInSource | None:
     if "sso_session" in fields:
-        selected = configuration.sso_session(fields["sso_session"])
-    elif "profile" in fields:
-        selected = configuration.session_of(fields["profile"])
-    receipt = sweep.one(selected) if selected else sweep.everything()
-    _forget_uses(places.recent_file(state), selected.cache_key if selected else None, receipt)
-    for doors in places.all_open_doors(state):
-        asyncio.run(_end_doors(doors, selected.cache_key if selected else None))
-    asyncio.run(_finish(receipt, key_of=home if _is_key_useless(receipt, vault, fields) else None))
-    return receipt.document()
+        return configuration.sso_session(fields["sso_session"])
+    if "cognito_login" in fields:
+        return configuration.cognito_login(fields["cognito_login"])
+    return configuration.sign_in_of(fields["profile"]) if "profile" in fields else None
+
+
+def _sweep(sweep: Sweep, selected: SignInSource | None, logins: list[CognitoLogin]) -> Receipt:
+    match selected:
+        case None:
+            return sweep.everything(logins=dict.fromkeys(logins))
+        case SsoSession():
+            return sweep.one(selected)
+        case CognitoLogin():
+            return sweep.one_login(selected)
+        case Guests():
+            return Receipt()  # they have no login
+
+
+def _sources(api: IdentityCenter, clock: SystemClock, store: CognitoStore, state: Path) -> Sources:
+    lock_path = partial(places.refresh_lock, state)
+    return Sources(UserPools(api.transport, clock), Oidc(api.transport), store, lock_path, clock)
+
+
+def _pool_meant(configuration: Configuration, fields: dict[str, str]) -> str | None:
+    """The pool of the profile that is chosen; None: all pools."""
+    return cognito_logout.pool_behind(configuration.role_of(fields["profile"])) if "profile" in fields else None
+
+
+def _forget_identities(state: Path, selected: SignInSource | None, pool_id: str | None, receipt: Receipt) -> None:
+    try:
+        receipt.removed += identity_ids.forget(state, selected.cache_key if selected else None, pool_id)
+    except OSError as error:
+        receipt.left.append((state, f"identities of identity pools: {error.strerror or type(error).__name__}"))
+
+
+def _forget_what_guests_had(vault: Path, guests: Guests, receipt: Receipt) -> None:
+    """Credentials of the identity that is forgotten: the next daemon would serve them again."""
+    files = Removals()
+    try:
+        for path in sealed_files.files_of(vault, guests.cache_key):
+            files.remove(path)
+    except OSError as error:
+        files.leave_directory(vault, error)
+    receipt.removed += files.removed
+    receipt.left += files.left
 
 
 def _forget_uses(path: Path, session_key: str | None, receipt: Receipt) -> None:
@@ -75,17 +145,21 @@ async def _end_doors(path: Path, session_key: str | None) -> None:
     await openings.stop()
 
 
-def _sealed_tokens(home: Path, vault: Path) -> SealedTokenCache | None:
-    """With token_store = "keyring": what is read to end the sign-ins, as far as the keyring opens."""
-    chosen = _settings()
-    if chosen.token_store != "keyring" or not _has_files(vault):  # noqa: S105  # a choice, no secret
-        return None
-    box = KeyBox()
+def _key_box(home: Path, vault: Path, *, is_of_cognito: bool) -> KeyBox:
+    """What is read to end the sign-ins, as far as the keyring opens: tokens of Cognito, and all others with
+
+    token_store = "keyring".
+    """
+    chosen, box = _settings(), KeyBox()
+    if not (is_of_cognito or chosen.token_store == "keyring") or not _has_files(vault):  # noqa: S105
+        return box
+    if chosen.vault_backend == "off":
+        return box
     try:
         box.key = Keychain(chosen.vault_backend, seconds=KEYRING_DEADLINE).key(key_name(home))
     except KeychainUnavailable as error:
         log.debug("sealed tokens are removed unread: %s", error)
-    return SealedTokenCache(vault, box)
+    return box
 
 
 def _has_files(vault: Path) -> bool:
@@ -102,10 +176,9 @@ def _is_key_useless(receipt: Receipt, vault: Path, fields: dict[str, str]) -> bo
     return not fields and any(path.parent == vault for path in sealed)
 
 
-async def _finish(receipt: Receipt, key_of: Path | None) -> None:
+async def _finish(api: IdentityCenter, receipt: Receipt, key_of: Path | None) -> None:
     """AWS and the keyring are asked at the same time: nobody has to wait for both."""
-    clock = SystemClock()
-    api, workers = IdentityCenter(clock), Workers("aws", max(1, len(receipt.outcomes)))
+    clock, workers = SystemClock(), Workers("aws", max(1, len(receipt.outcomes)))
     work = [_revoke(api, workers, clock, outcome) for outcome in receipt.outcomes]
     if key_of is not None:
         work.append(_forget_key(key_of))
@@ -116,7 +189,7 @@ async def _revoke(api: IdentityCenter, workers: Workers, clock: SystemClock, out
     try:
         await workers.run(REVOKE_DEADLINE, partial(logout.revoke, api, outcome, clock.now()))
     except DeadlineExceeded as error:
-        outcome.revoked, outcome.error = False, f"the portal gave {error}"
+        outcome.revoked, outcome.error = False, f"{outcome.place} gave {error}"
 
 
 async def _forget_key(home: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 
 from credhelper.cli import quick
 
-OPTIONS = {"--profile": "profile", "--sso-session": "sso_session"}
+OPTIONS = {"--profile": "profile", "--sso-session": "sso_session", "--cognito-login": "cognito_login"}
 
 
 def plain_fields(words: list[str]) -> dict[str, str] | None:

@@ -33,6 +33,7 @@ def add(commands: options.Commands, summary: str) -> None:
     )
     options.add_profile(parser)
     options.add_session(parser)
+    options.add_cognito_login(parser)
     options.add_json(parser)
     parser.add_argument(
         "--prompt",
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         speech.note(f"credhelper: warning: {safe(mistake)}")
     if not status["daemon"]["running"]:
         return DaemonUnreachable.status
-    states = [session["state"] for session in status["sso_sessions"]]
+    states = [session["state"] for session in (*status["sso_sessions"], *status["cognito_logins"])]
     needs_login = "expired" in states or (found["chosen"] is not None and found["chosen"] not in USABLE)
     return LoginRequired.status if needs_login else 0
 
@@ -75,7 +76,7 @@ def _watch(args: argparse.Namespace, fields: dict[str, str]) -> int:
     from credhelper.cli import watch
 
     if fields:
-        raise UsageError("--watch shows every session: it excludes --profile and --sso-session")
+        raise UsageError("--watch shows every session: it excludes --profile, --sso-session and --cognito-login")
     return watch.run(as_json=args.json)
 
 
@@ -103,9 +104,17 @@ def from_files() -> Json:
     from credhelper.local import places
 
     configuration, mistakes = callers_files.load_what_can_be()
-    is_locked = os.path.lexists(places.locked_marker(places.state_directory(places.environment())))
-    cache = TokenCache.of_home(callers_files.home())
-    found = status.from_files(configuration, cache, datetime.now(UTC), is_locked=is_locked)
+    state = places.state_directory(places.environment())
+    logins, wrong = callers_files.cognito_logins()
+    found = status.from_files(
+        configuration,
+        TokenCache.of_home(callers_files.home()),
+        datetime.now(UTC),
+        cognito_logins=logins,
+        vault=places.vault_directory(state),
+        is_locked=os.path.lexists(places.locked_marker(state)),
+    )
+    mistakes += wrong
     return {"status": found, "chosen": None, "mistakes": mistakes}
 
 
@@ -133,11 +142,18 @@ def _show(status: Json, *, is_whole: bool) -> None:
             )
             for session in status["sso_sessions"]
         ),
-        NO_SESSION if is_whole else "None that can be used.",
+        _nothing(status, is_whole=is_whole),
     )
     for session in status["sso_sessions"]:
         if session["last_error"]:
             speech.result(f"  {safe(session['name'] or session['start_url'])}: {safe(session['last_error'])}")
+    if status["cognito_logins"]:
+        _table(
+            "COGNITO LOGIN",
+            ("STATE", "TOKEN EXPIRES"),
+            ((login["name"], login["state"], speech.moment(login["expires_at"])) for login in status["cognito_logins"]),
+            "",
+        )
     roles = status["role_credentials"]
     if roles:
         _table(
@@ -157,8 +173,15 @@ def _show(status: Json, *, is_whole: bool) -> None:
     _show_leases(status["leases"])
     for login in status["logins"]:
         speech.result("")
-        name = safe(login["sso_session"] or "a legacy profile")
+        name = safe(login["sso_session"] or login.get("cognito_login") or "a legacy profile")
         speech.result(f"A login to {name} waits for a person until {speech.moment(login['expires_at'])}.")
+
+
+def _nothing(status: Json, *, is_whole: bool) -> str:
+    """What stands where there is no session of Identity Center."""
+    if not is_whole:
+        return "None that can be used."
+    return "None of Identity Center is configured." if status["cognito_logins"] else NO_SESSION
 
 
 def _show_leases(leases: list[Json]) -> None:

@@ -50,6 +50,7 @@ def view(found: Json, now: datetime, trouble: str | None) -> View:
             *(Line(f"  {safe(mistake)}", "yellow") for mistake in found["mistakes"]),
             _sessions(status["sso_sessions"], now),
             *_errors(status["sso_sessions"]),
+            *_cognito_logins(status.get("cognito_logins", ()), now),
             *_table(("LOGIN UNDER WAY", "HOW", "TIME LEFT"), _logins(status["logins"], now)),
             *_table(("CLIENTS", "WHO ASKED IN THE LAST HOUR"), _clients(found.get("clients", ()))),
             *_table(("LEASE", "PROFILE", "TIME LEFT"), _leases(status["leases"], now)),
@@ -96,6 +97,14 @@ def _then(session: Json) -> str:
     return "renewed by itself" if session["refreshable"] else "log in again"
 
 
+def _cognito_logins(logins: Iterable[Json], now: datetime) -> Iterable[Table]:
+    found = list(logins)
+    if found:
+        rows = tuple((safe(login["name"]), login["state"], left(login["expires_at"], now)) for login in found)
+        colours = tuple(COLOURS.get(login["state"], "") for login in found)
+        yield Table(("COGNITO LOGIN", "STATE", "TIME LEFT"), rows, colours)
+
+
 def _errors(sessions: Iterable[Json]) -> Iterable[Line]:
     for session in sessions:
         if session["last_error"]:
@@ -104,13 +113,14 @@ def _errors(sessions: Iterable[Json]) -> Iterable[Line]:
 
 def _logins(logins: Iterable[Json], now: datetime) -> Iterable[Cells]:
     for login in logins:
-        name = safe(login["sso_session"] or "a legacy profile")
+        name = safe(login["sso_session"] or login.get("cognito_login") or "a legacy profile")
         yield name, FLOWS.get(login["flow"], safe(login["flow"])), left(login["expires_at"], now)
 
 
 def _clients(clients: Iterable[Json]) -> Iterable[Cells]:
     for client in clients:
-        yield safe(client["sso_session"] or "(legacy)"), ", ".join(map(safe, client["names"]))
+        name = client["sso_session"] or client.get("cognito_login") or "(legacy)"
+        yield safe(name), ", ".join(map(safe, client["names"]))
 
 
 def _leases(leases: Iterable[Json], now: datetime) -> Iterable[Cells]:

@@ -21,6 +21,7 @@ The ids, which scripts may depend on:
     profile.complete  profile.incomplete  profile.session_missing  profile.contradiction  profile.region
     profile.legacy  profile.shadowed  profile.static_keys  profile.source  profile.chained  profile.duration
     profile.assumed
+    pool.complete  pool.incomplete  login.table  login.command  login.memory
     line.stands  line.absent  line.interpreter  line.client  line.profile  line.form  line.runs
     files.permissions  files.owner  files.unwritable  files.writable_by_others  files.readable_by_others  files.kind
     cache.files  cache.token  cache.registration  cache.registration_expired  cache.not_an_object  cache.torn
@@ -48,6 +49,7 @@ from credhelper.doctor import (
     machine,
     network,
     policy,
+    pools,
     profiles,
     service,
     tools,
@@ -76,6 +78,8 @@ CHECKS: Mapping[str, Sequence[Check]] = {
         profiles.shadowed,
         profiles.chains,
         profiles.assumed,
+        pools.profiles,
+        pools.logins,
         lines.stand,
         lines.run,
     ),

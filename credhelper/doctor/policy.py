@@ -4,11 +4,10 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from credhelper.agent.policy import Names, is_about
+from credhelper.agent.policy import Names, fixes_lifetime, is_about
 from credhelper.doctor.findings import Finding, listed, ok, warning
 from credhelper.doctor.scene import Scene
 from credhelper.domain.errors import ConfigError
-from credhelper.domain.model import Role
 from credhelper.local import places, settings
 from credhelper.local.policy_table import Rule
 
@@ -59,14 +58,18 @@ def _lifetimes(scene: Scene, rules: tuple[Rule, ...], edit: str) -> Iterator[Fin
         return
     configuration = scene.configuration()
     names = Names(configuration)
-    roles = {name: role for name, role in configuration.roles().items() if isinstance(role, Role)}
+    roles = configuration.roles()
     labels = {name: names.of(role) for name, role in roles.items()}
     for rule in bounding:
         hit = [name for name, called in labels.items() if is_about(rule, called.profiles, called.paths)]
-        if hit:
+        fixed: dict[str, list[str]] = {}
+        for name in hit:
+            if (who_fixes := fixes_lifetime(roles[name], rule.max_ttl)) is not None:
+                fixed.setdefault(who_fixes, []).append(name)
+        for who_fixes, hit_names in fixed.items():
             yield warning(
                 "policy.max_ttl",
-                f"the rule “{rule.name}” bounds the lifetime of {listed(hit)}, which Identity Center fixes: every"
+                f"the rule “{rule.name}” bounds the lifetime of {listed(hit_names)}, which {who_fixes} fixes: every"
                 " request for it is refused; max_ttl is for chained roles",
                 edit,
             )

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 
-from credhelper.aws import chained_profiles
+from credhelper.aws import chained_profiles, pool_profiles
 from credhelper.aws.chained_profiles import LONGEST_CHAIN
 from credhelper.aws.config_file import ADOPTED_PREFIX, NATIVE_PREFIX, Configuration
 from credhelper.doctor import adopting, config, lines
@@ -53,7 +53,8 @@ def sessions(scene: Scene) -> Iterator[Finding]:
         )
     if fine:
         yield ok("session.complete", f"complete: {listed(fine)}")
-    if scene.is_parsed and configuration.sessions() == ([], []):
+    has_pools = any(pool_profiles.is_one(keys) for keys in configuration.profiles.values())
+    if scene.is_parsed and not has_pools and configuration.sessions() == ([], []):
         yield warning(
             "session.none", "no IAM Identity Center session is configured", "credhelper configure sso-session"
         )
@@ -216,7 +217,7 @@ def chains(scene: Scene) -> Iterator[Finding]:
     edit = f"$EDITOR {shlex.quote(str(scene.paths.config))}"
     for name, keys in configuration.profiles.items():
         for prefix in ("", "credhelper_"):
-            if prefix + "role_arn" not in keys:
+            if prefix + "role_arn" not in keys or pool_profiles.is_one(keys):
                 continue
             place = config.section_of(name)
             if not any(prefix + key in keys for key in _ROLE_SOURCES):
@@ -239,7 +240,8 @@ def assumed(scene: Scene) -> Iterator[Finding]:
     configuration = scene.configuration()
     fine = []
     for name, keys in configuration.profiles.items():
-        if chained_profiles.prefix_of(keys) is None or _is_told(configuration, name, keys):
+        is_chained = chained_profiles.prefix_of(keys) is not None and not pool_profiles.is_one(keys)
+        if not is_chained or _is_told(configuration, name, keys):
             continue
         place = config.section_of(name)
         edit = f"$EDITOR {shlex.quote(str(scene.paths.config))}   # {place}"
@@ -271,7 +273,7 @@ def _is_told(configuration: Configuration, name: str, keys: Keys) -> bool:
         root = configuration.chain_of(name)[-1]
     except ConfigError as error:
         return not is_ours or not _is_about(error, name)
-    if _prefix(configuration.profiles[root]) is None:
+    if _prefix(configuration.profiles[root]) is None and not pool_profiles.is_one(configuration.profiles[root]):
         return not is_ours
     try:
         configuration.role_of(name)
@@ -294,6 +296,8 @@ def _wrong_source(configuration: Configuration, name: str) -> str | None:
     seen = [name]
     while True:
         keys = configuration.profiles[seen[-1]]
+        if pool_profiles.is_one(keys):
+            return None
         source = keys.get("credhelper_source_profile", keys.get("source_profile"))
         if source is None or (source == seen[-1] and "aws_access_key_id" in keys):
             return None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from credhelper.aws import config_file
+from credhelper.aws import config_file, pool_profiles
 from credhelper.aws.config_file import ConfigPaths, Configuration
 from credhelper.aws.token_cache import TokenCache
 from credhelper.doctor import ini, link
@@ -152,10 +152,14 @@ class Scene:
     def _load_configuration(self) -> Configuration:
         """Empty where it cannot be parsed; another check says so."""
         try:
-            return config_file.load(self.paths)
+            return config_file.load(self.paths, self._login_tables)
         except ConfigError:
             self.is_parsed = False
             return Configuration(self.paths)
+
+    def _login_tables(self) -> pool_profiles.LoginTables:
+        """Those that profiles of identity pools may name. Raises ConfigError."""
+        return pool_profiles.tables_in(places.settings_file(self.env))()
 
     def _ask_about_network(self) -> Json:
         """``reachability.report``'s document: the daemon's, or our own where there is none that would tell."""

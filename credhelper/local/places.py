@@ -119,6 +119,18 @@ def all_inventory_files(state: Path) -> list[Path]:
     return sorted(state / name for name in names if name.startswith(mine) and name.endswith(".json"))
 
 
+def identity_file(state: Path, key: str) -> Path:
+    """Who a user, or the guest on this host, is in an identity pool. A home may be shared between hosts."""
+    return state / f"identity-{_host()}-{_short_hash(key)}.json"
+
+
+def all_identity_files(state: Path) -> list[Path]:
+    """Those of every pool and user on this host. Raises OSError."""
+    mine = f"identity-{_host()}-"
+    names = os.listdir(state) if state.is_dir() else []
+    return sorted(state / name for name in names if name.startswith(mine) and name.endswith(".json"))
+
+
 def locked_marker(state: Path) -> Path:
     """There while ``credhelper lock`` holds on this host."""
     return state / f"locked-{_host()}"

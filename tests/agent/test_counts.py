@@ -17,7 +17,7 @@ from credhelper.agent.agent import Agent
 from credhelper.agent.counts import BOUNDS, Counts, Durations
 from credhelper.agent.gate import Wanted
 from credhelper.agent.health import Trouble, without_daemon
-from credhelper.agent.login import Login
+from credhelper.agent.shown_login import ShownLogin
 from credhelper.agent.upkeep import Upkeep
 from credhelper.domain.errors import CredhelperError, LoginRequired, RoleNotAssigned, Unavailable
 from credhelper.domain.model import Flow
@@ -196,7 +196,7 @@ async def test_a_login_is_counted_once_for_all_who_follow_it_and_by_how_it_ends(
     assert counts == {"ok": 0, "login_denied": 1, "login_required": 1}
 
 
-async def _to_the_end(login: Login) -> None:
+async def _to_the_end(login: ShownLogin) -> None:
     async for _ in login.follow():
         pass
 

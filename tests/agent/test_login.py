@@ -11,7 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from credhelper.agent import login as login_module
-from credhelper.agent.login import Event, Login
+from credhelper.agent.login import Login
+from credhelper.agent.shown_login import Event
 from credhelper.aws.token_cache import TokenCache
 from credhelper.domain import oauth
 from credhelper.domain.errors import CredhelperError, LoginDenied, LoginRequired, Refused, Unavailable

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from credhelper.agent.login import MOST_WAITING, Event, Login
+from credhelper.agent.shown_login import MOST_WAITING, Event, ShownLogin
 from credhelper.domain.errors import CredhelperError, LoginRequired, Unavailable
 from credhelper.domain.model import Door, Flow
 from credhelper.local.peers import Caller
@@ -20,7 +20,7 @@ ESCAPE = "\x1b]0;pwned\x07"
 
 
 @contextlib.asynccontextmanager
-async def begun(world: World, **fields: str) -> AsyncIterator[tuple[Login, Event]]:
+async def begun(world: World, **fields: str) -> AsyncIterator[tuple[ShownLogin, Event]]:
     """A login as a person asks for it, and the first thing that it says."""
     asked = {"flow": Flow.AUTHORIZATION_CODE.value, "force": "1"} | fields
     login, _ = world.agent.login(world.fields("dev") | asked)

@@ -413,7 +413,7 @@ async def test_a_portal_that_fails_is_told_and_what_is_local_is_gone(world: Worl
 
 
 async def test_a_portal_that_hangs_is_given_up_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("credhelper.agent.agent.REVOKE_DEADLINE", 0.05)
+    monkeypatch.setattr("credhelper.agent.logging_out.REVOKE_DEADLINE", 0.05)
     world.log_in()
     with world.sandbox.hold("Logout"):
         receipt = await world.agent.logout(world.everything())

@@ -16,15 +16,17 @@ import pytest
 from credhelper.agent import notices
 from credhelper.agent.agent import Agent
 from credhelper.agent.callers import MOST_NAMES, Callers, listed
+from credhelper.agent.cognito_store import Stored
 from credhelper.agent.notices import Kind, label_of, quiet_for
 from credhelper.domain.errors import LoginRequired
-from credhelper.domain.model import Flow, IssuedToken, SsoSession, Token
+from credhelper.domain.model import CognitoTokens, Flow, Guests, IssuedToken, PoolRole, SsoSession, Token
 from credhelper.local import places
 from credhelper.local.desktop import DesktopUnavailable, Notice
 from credhelper.local.peers import Caller
 from credhelper.local.settings import Settings
 from credhelper.sandbox.faults import Fault
 from credhelper.sandbox.lifetimes import Lifetimes
+from tests.agent.pool_world import NOTES, PoolWorld
 from tests.agent.world import World, failing, minutes, until
 from tests.clocks import HandClock
 
@@ -697,3 +699,61 @@ def test_callers_are_remembered_for_an_hour_the_latest_first_and_not_without_end
     clock.suspend(minutes=2)
     assert callers.lately(session) == ["program-990"]
     assert callers.lately(replace(session, name="other")) == []
+
+
+# -- identities in pools ----------------------------------------------------------------------------------------------
+
+POOL, OLD, NEW = (f"us-east-1:{digit * 8}-1111-4111-8111-{digit * 12}" for digit in "123")
+
+
+async def test_that_somebody_is_another_in_an_identity_pool_now_is_told_once(world: World, desk: Desk) -> None:
+    agent = sit_down(world, desk)
+    agent.notices.new_identity(PoolRole(POOL, Guests(POOL)), OLD, NEW)
+    await world.live(minutes=5)
+    assert desk.summaries == ["A new identity in an AWS identity pool"]
+    assert all(each in desk.shown[0].body for each in (POOL, OLD, NEW, "out of reach"))
+
+
+async def test_a_new_identity_waits_for_the_screen_to_be_unlocked(world: World, desk: Desk) -> None:
+    agent = sit_down(world, desk)
+    desk.is_screen_locked = True
+    agent.notices.new_identity(PoolRole(POOL, Guests(POOL)), OLD, NEW)
+    await world.live(minutes=2)
+    assert desk.shown == []
+    desk.is_screen_locked = False
+    await world.live(minutes=2)
+    assert len(desk.shown) == 1
+
+
+async def test_a_new_identity_is_told_again_where_the_desktop_was_not_there(world: World, desk: Desk) -> None:
+    agent = sit_down(world, desk)
+    desk.trouble = "gone"
+    agent.notices.new_identity(PoolRole(POOL, Guests(POOL)), OLD, NEW)
+    await world.live(minutes=1)
+    desk.trouble = None
+    await world.live(minutes=5)
+    assert len(desk.shown) == 1
+
+
+# -- Cognito logins ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_end_of_a_cognito_login_is_told_with_the_command_that_brings_it_back(
+    world: World, desk: Desk
+) -> None:
+    agent = sit_down(world, desk, cognito_login=(NOTES,))
+    ends_at = world.clock.now() + minutes(60)
+    tokens = CognitoTokens("an ID token", ends_at, NOTES.provider, "issuer", "me", client_id=NOTES.client_id)
+    agent.cognito_tokens.adopt_login(NOTES, Stored(tokens, "a sign-in"), is_saved=False)
+    await world.live(minutes=51)
+    await world.live(minutes=10)
+    assert desk.summaries == ["Cognito login notes ends at 10:00", "Cognito login notes has ended"]
+    assert desk.shown[1].body == "To go on, run: credhelper login --cognito-login notes"
+
+
+async def test_a_cognito_login_that_can_be_refreshed_is_never_told_of(world: World, desk: Desk) -> None:
+    pools = PoolWorld(world, desktop=desk)
+    world.agent = pools.agent
+    pools.log_in()
+    await world.live(hours=3)
+    assert desk.shown == []

@@ -488,7 +488,7 @@ async def test_a_lock_that_cannot_be_made_prevents_no_refresh(world: World) -> N
 
 async def test_a_logout_during_a_refresh_is_not_undone_by_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("credhelper.agent.logout.LOCK_PATIENCE", 0.01)
-    monkeypatch.setattr("credhelper.agent.agent.REVOKE_DEADLINE", 0.05)
+    monkeypatch.setattr("credhelper.agent.logging_out.REVOKE_DEADLINE", 0.05)
     world.log_in()
     world.clock.advance(hours=2)
     with world.sandbox.hold("CreateToken:refresh_token"):

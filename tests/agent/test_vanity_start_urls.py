@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from credhelper.agent.login import Event
+from credhelper.agent.shown_login import Event
 from credhelper.domain.errors import ConfigError, Unavailable
 from credhelper.domain.model import Flow, SsoSession
 from credhelper.sandbox.lifetimes import Lifetimes

@@ -638,6 +638,56 @@ def test_what_is_broken_is_found_with_its_remedy_and_nothing_else_is(home: Home,
         assert not [secret for secret in SECRETS if secret in told], finding.id
 
 
+POOL = "credhelper_identity_pool_id = us-east-1:11111111-1111-4111-8111-111111111111\n"
+LOGIN = """
+[cognito_login.notes]
+user_pool_id = "us-east-1_AbCdEf123"
+client_id = "4client"
+redirect_port = 8400
+"""
+
+
+def _settings(home: Home, text: str) -> None:
+    home.write(home.home / ".config" / "credhelper" / "config.toml", text, 0o600)
+
+
+def test_complete_pool_profiles_are_no_finding_nor_is_a_home_with_nothing_else(home: Home) -> None:
+    _settings(home, LOGIN)
+    home.write(
+        home.config,
+        f"[profile kiosk]\n{POOL}credhelper_guest = true\n"
+        f"[profile app]\n{POOL}credhelper_cognito_login = notes\ncredhelper_flow = basic\n"
+        "credhelper_role_arn = arn:aws:iam::111122223333:role/Reports\n"
+        "[profile above]\nrole_arn = arn:aws:iam::111122223333:role/Deploy\nsource_profile = app\n",
+    )
+    findings = home.look()
+    assert [finding for finding in findings if finding.state is not State.OK] == []
+    assert {"pool.complete", "login.table", "profile.assumed"} <= {finding.id for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("profile", "toml", "problems", "warnings"),
+    [
+        ("credhelper_cognito_login = nobody\n", LOGIN, ["pool.incomplete"], []),
+        ("", LOGIN, ["pool.incomplete"], []),
+        ("credhelper_guest = true\n", LOGIN + '[vault]\nbackend = "off"\n', [], ["login.memory"]),
+        (
+            "credhelper_guest = true\n",
+            '[cognito_login.g]\nprovider = "accounts.google.com"\ntoken_command = "/nonesuch/tool token"\n',
+            ["login.command"],
+            [],
+        ),
+    ],
+)
+def test_what_is_wrong_with_pools_and_logins_is_found(
+    home: Home, profile: str, toml: str, problems: list[str], warnings: list[str]
+) -> None:
+    _settings(home, toml)
+    home.add(f"[profile pool]\n{POOL}{profile}")
+    findings = home.look()
+    assert (ids(findings, State.PROBLEM), ids(findings, State.WARNING)) == (problems, warnings)
+
+
 def test_what_the_aws_cli_and_file_managers_leave_in_a_healthy_home_is_no_finding(home: Home) -> None:
     for name in ("session.db", "session.db-wal", "session.db-shm"):
         home.write(home.aws / "cli" / "cache" / name, "SQLite format 3\0", 0o644)
