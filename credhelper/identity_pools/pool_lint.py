@@ -37,7 +37,7 @@ def classic_flow(pool: Pool) -> Iterator[Finding]:
     reason = (
         f"the basic (classic) flow {how}: guests can take any role that trusts the pool to STS, without the scope-down"
     )
-    fix = "AllowClassicFlow false (aws cognito-identity update-identity-pool replaces everything: name all of it)"
+    fix = "AllowClassicFlow false: credhelper cognito pool update --classic-flow off, which leaves all else as it is"
     yield Finding("T12", "error", "the pool's AllowClassicFlow", reason, fix)
 
 

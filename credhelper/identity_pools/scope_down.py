@@ -96,11 +96,15 @@ class Explanation:
     """What the session policies said; None where there are none."""
     is_refused_to_all: bool
     """Whether it is one of the calls that Cognito itself takes from nobody."""
+    boundary: Verdict | None = None
+    """What the role's permissions boundary said; None where it has none, or that is not known."""
 
     @property
     def doubts(self) -> tuple[evaluation.Doubt, ...]:
         """What an allow depends on."""
-        return self.role.doubts if self.is_allowed else ()
+        if not self.is_allowed:
+            return ()
+        return self.role.doubts + (self.boundary.doubts if self.boundary else ())
 
 
 def is_default_region(region: str) -> bool:
@@ -130,18 +134,25 @@ def _load(name: str) -> dict[str, Any]:
 
 
 def _policy(document: Mapping[str, Any], *, is_default_region: bool) -> Policy:
-    policy = document["policy"]
+    policy = _in_region(document, is_default_region=is_default_region)
+    return policy_language.parse_access_policy(json.dumps(policy, indent=2), document["title"])
+
+
+def _in_region(document: Mapping[str, Any], *, is_default_region: bool) -> dict[str, Any]:
+    policy: dict[str, Any] = document["policy"]
     if not is_default_region:
         absent = document["absent_in_other_regions"]
         for statement in policy["Statement"]:
             statement["Action"] = [action for action in statement["Action"] if action not in absent]
-    return policy_language.parse_access_policy(json.dumps(policy, indent=2), document["title"])
+    return policy
 
 
-def inline_document() -> dict[str, Any]:
-    """Cognito's inline session policy in the regions that accounts begin with, to the letter of the developer guide."""
-    document: dict[str, Any] = _load("inline-document")["policy"]
-    return document
+def inline_document(region: str | None = None) -> dict[str, Any]:
+    """Cognito's inline session policy to the letter of the developer guide; without a region, that of the regions that
+    accounts begin with. Raises UsageError for what is no region's name.
+    """
+    found = _load("inline-document")
+    return _in_region(found, is_default_region=region is None or is_default_region(region))
 
 
 def context_of(kind: Kind, told: Mapping[str, Sequence[str]]) -> Context:
@@ -152,12 +163,19 @@ def context_of(kind: Kind, told: Mapping[str, Sequence[str]]) -> Context:
     return known | {key.lower(): tuple(values) for key, values in told.items()}
 
 
-def explain(role: Sequence[Policy], request: Request, limit: Limit | None) -> Explanation:
-    """Whether a session of the role may do it, and who refuses; ``limit`` is None where there is no scope-down."""
+def explain(
+    role: Sequence[Policy], request: Request, limit: Limit | None, boundary: Policy | None = None
+) -> Explanation:
+    """Whether a session of the role may do it, and who refuses; ``limit`` is None where there is no scope-down.
+
+    What the role's permissions boundary does not allow, the role does not.
+    """
     is_refused = any(patterns.matches_action(pattern, request.action) for pattern in REFUSED_TO_ALL)
     by_role = evaluation.decide(role, request)
     by_session = None if limit is None else evaluation.decide(limit.policies, request)
-    if not by_role.is_allowed:
-        return Explanation(False, "role", by_role, by_session, is_refused)
+    by_boundary = None if boundary is None else evaluation.decide([boundary], request)
+    if not by_role.is_allowed or (by_boundary is not None and not by_boundary.is_allowed):
+        return Explanation(False, "role", by_role, by_session, is_refused, by_boundary)
     is_allowed = not is_refused and (by_session is None or by_session.is_allowed)
-    return Explanation(is_allowed, None if is_allowed else "scope-down", by_role, by_session, is_refused)
+    denied_by = None if is_allowed else "scope-down"
+    return Explanation(is_allowed, denied_by, by_role, by_session, is_refused, by_boundary)

@@ -1,0 +1,1 @@
+"""``credhelper cognito pool``, ``identities`` and ``import-role``: pools changed with an admin's credentials."""
