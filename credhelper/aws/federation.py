@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.aws.transport import Transport
 from credhelper.domain.errors import ConfigError, Refused, UsageError
-from credhelper.domain.model import AnyRole, ChainedRole, RoleCredentials
+from credhelper.domain.model import AnyRole, ChainedRole, RoleCredentials, SsoSession, region_behind
 from credhelper.domain.text import safe
 from credhelper.domain.urls import is_https_or_loopback, without_userinfo
 
@@ -81,7 +81,7 @@ def landing(
 
     Raises UsageError for a service or a destination that is none of this console's; ConfigError.
     """
-    own = role.region if isinstance(role, ChainedRole) else role.session.region
+    own = region_behind(role)
     partition = role.role_arn.split(":")[1] if isinstance(role, ChainedRole) else transport.partition(own)
     region = region or own
     if transport.partition(region) != partition:
@@ -152,12 +152,9 @@ def sign_in(api: IdentityCenter, role: AnyRole, credentials: RoleCredentials, pl
             raise
         duration = None  # whatever AWS has against it: without one, the session lasts as long as the credentials
         token = _token(api, credentials, place, duration)
-    query = {
-        "Action": "login",
-        "Issuer": role.session.start_url,  # where the console sends a person whose session has ended
-        "Destination": place.destination,
-        "SigninToken": token,
-    }
+    query = {"Action": "login", "Destination": place.destination, "SigninToken": token}
+    if isinstance(role.session, SsoSession):
+        query["Issuer"] = role.session.start_url  # where the console sends a person whose session has ended
     return ConsoleSession(
         f"{place.sign_in}/federation?{urlencode(query, quote_via=quote)}",
         credentials.expires_at if duration is None else api.server_time.now() + duration,

@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import urllib.request
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from urllib.parse import urlsplit
 from credhelper.aws.config_file import Configuration
 from credhelper.aws.identity_center import IdentityCenter
 from credhelper.domain.errors import ConfigError, CredhelperError, Refused, Throttled
+from credhelper.domain.model import CognitoLogin, PoolRole
 from credhelper.domain.text import safe
 from credhelper.domain.urls import without_userinfo
 from credhelper.local.workers import DeadlineExceeded, Workers
@@ -44,7 +46,11 @@ _CALLS: Mapping[str, tuple[str, dict[str, str]]] = {
     ),
     "sso": ("list_accounts", {"accessToken": _NOBODY}),
     "sts": ("get_caller_identity", {}),
+    "cognito-identity": ("get_credentials_for_identity", {"IdentityId": f"us-east-1:{uuid.UUID(int=0)}"}),
+    "cognito-idp": ("get_user", {"AccessToken": _NOBODY}),
 }
+_OF_A_PORTAL = ("sso-oidc", "sso", "sts")
+_OF_A_POOL = ("cognito-identity", "sts")
 
 Json = dict[str, Any]
 
@@ -90,15 +96,26 @@ async def report(api: IdentityCenter, configuration: Configuration, seconds: flo
 
 def variables(environment: Mapping[str, str]) -> dict[str, str]:
     """What decides where AWS is and how it is reached, passwords struck out; empty values count as unset."""
+    return {name: without_userinfo(safe(value)) for name, value in way(environment).items()}
+
+
+def way(environment: Mapping[str, str]) -> dict[str, str]:
+    """The same to the letter, a proxy's password included: for who is to go the same way, and never to be shown."""
     names = sorted(name for name in environment if name.startswith(ENDPOINT_PREFIX) or name in PROXIES + CA_BUNDLES)
-    return {name: without_userinfo(safe(environment[name])) for name in names if environment[name]}
+    return {name: environment[name] for name in names if environment[name]}
 
 
 def _places(configuration: Configuration) -> Iterator[tuple[str, str]]:
     """Every service and region in use."""
-    regions = list(dict.fromkeys(session.region for session in configuration.sessions()[0]))
-    for region in regions[:MOST_REGIONS]:
-        yield from ((service, region) for service in _CALLS)
+    portals = dict.fromkeys(session.region for session in configuration.sessions()[0])
+    roles = [role for role in configuration.roles().values() if isinstance(role, PoolRole)]
+    pools = dict.fromkeys(role.region for role in roles)
+    users = dict.fromkeys(role.login.region for role in roles if isinstance(role.login, CognitoLogin))
+    found: dict[tuple[str, str], None] = {}
+    for services, regions in ((_OF_A_PORTAL, portals), (_OF_A_POOL, pools), (("cognito-idp",), users)):
+        for region in list(filter(None, regions))[:MOST_REGIONS]:
+            found.update(dict.fromkeys((service, region) for service in services))
+    yield from found
 
 
 async def _within(workers: Workers, seconds: float) -> Json | None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from credhelper.cli import options, speech
+from credhelper.cli import cognito_role, options, speech
+from credhelper.cli.pools import admin
 from credhelper.domain.errors import UsageError
 from credhelper.domain.text import safe
 
@@ -30,11 +31,13 @@ def add(commands: options.Commands) -> None:
     """Adds ``explain``."""
     parser = commands.add_parser(
         "explain",
-        help="say what a role of an identity pool may do, and who refuses",
-        description="Says what the sessions may do that Cognito makes of a role, and why not.",
+        help="say which role a sign-in gets, and what it may do",
+        description="Says which role a pool gives to a sign-in, and what the sessions may do that Cognito makes of a"
+        " role.",
     )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_permissions(parts)
+    cognito_role.add(parts)
 
 
 def _add_permissions(parts: options.Commands) -> None:
@@ -43,9 +46,9 @@ def _add_permissions(parts: options.Commands) -> None:
         help="say whether a role's sessions may do something, and which layer refuses",
         description="In the enhanced flow guests can do what their role and one of Cognito's two session policies for"
         " guests allow (the scope-down); for signed-in users, and in the basic flow, the role alone counts. Looks at"
-        " the role's policies in files and asks nobody: permissions boundaries, the organization's policies and those"
-        " of the resource are not known here. Conditions and variables count as satisfied, and are named, unless"
-        " --context says what the request has.",
+        " the role's policies in files and asks nobody, unless --live has it ask IAM: only then a permissions boundary"
+        " is known, and the organization's policies and those of the resource never are. Conditions and variables"
+        " count as satisfied, and are named, unless --context says what the request has.",
     )
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--guest", action="store_true", help="ask for guests (unauthenticated identities)")
@@ -54,9 +57,16 @@ def _add_permissions(parts: options.Commands) -> None:
         "--role-policy",
         metavar="FILE",
         action="append",
-        required=True,
+        default=[],
         help="a permissions policy of the role, as JSON (- for standard input); again for each that the role has",
     )
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="ask IAM for the managed session policy of guests, and for the policies of --role-arn",
+    )
+    parser.add_argument("--role-arn", metavar="ARN", help="with --live: the role, instead of --role-policy")
+    admin.add(parser, required=False)
     parser.add_argument("--action", metavar="ACTION", help="the action, such as s3:GetObject")
     parser.add_argument("--resource", metavar="ARN", help="the resource (else: any that the role may use)")
     parser.add_argument(
@@ -100,10 +110,16 @@ def run(args: argparse.Namespace) -> int:
     limit = known if args.guest and args.flow == "enhanced" else None
     files = [policy_files.read(path) for path in args.role_policy]
     role = [policy_language.parse_access_policy(content, name) for content, name in files]
+    boundary = None
+    if args.live:
+        from credhelper.cli.pools import live
+
+        found = live.policies(args)
+        role, boundary, limit = role + found.role, found.boundary, found.limit
     explanation = None
     if args.action is not None:
         request = Request(args.action, args.resource, scope_down.context_of(kind, _context(args.context)))
-        explanation = scope_down.explain(role, request, limit)
+        explanation = scope_down.explain(role, request, limit, boundary)
     statements = dead_statements.examine(role, limit) if args.list else None
     if args.json:
         speech.result(json.dumps(_document(explanation, statements)))
@@ -121,6 +137,12 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--resource goes with --action")
     if args.action is not None and not _ACTION.fullmatch(args.action):
         raise UsageError(f"--action: “{safe(args.action)}” is not one action, such as s3:GetObject")
+    if args.live != (args.admin_profile is not None):
+        raise UsageError("--live and --admin-profile, whose role may ask IAM, go together")
+    if args.role_arn is not None and not args.live:
+        raise UsageError("--role-arn goes with --live")
+    if bool(args.role_policy) == (args.role_arn is not None):
+        raise UsageError("--role-policy says what the role may do, or --role-arn with --live which role to read")
     if args.role_policy.count("-") > 1:
         raise UsageError("standard input can be read once only")
 
@@ -198,6 +220,8 @@ def _told_doubt(doubt: "Doubt") -> str:
 
 def _reasons(args: argparse.Namespace, explanation: "Explanation") -> Iterator[str]:
     yield _said("The role", explanation.role)
+    if explanation.boundary is not None:
+        yield _said("Its permissions boundary", explanation.boundary)
     if explanation.is_refused_to_all:
         yield (
             "Cognito takes calls to identity pools and Cognito Sync from nobody who has an identity pool's credentials."
@@ -207,7 +231,8 @@ def _reasons(args: argparse.Namespace, explanation: "Explanation") -> Iterator[s
         if explanation.session is not None and not explanation.session.is_allowed:
             yield "The scope-down would refuse it to guests too, whatever the role says."
         else:
-            yield "Allow it in one of the role's policies, if it is to be allowed."
+            where = "the permissions boundary" if explanation.role.is_allowed else "one of the role's policies"
+            yield f"Allow it in {where}, if it is to be allowed."
     elif explanation.session is not None:
         yield _said("The scope-down", explanation.session)
         if not explanation.is_allowed:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from credhelper.cli import options, speech
-from credhelper.domain.errors import ConfigError, UsageError
+from credhelper.cli.pools import admin
+from credhelper.domain.errors import ConfigError, DoneInPart, UsageError
 from credhelper.domain.text import safe
 
 if TYPE_CHECKING:  # `credhelper --help` knows the commands without them
@@ -17,10 +18,8 @@ if TYPE_CHECKING:  # `credhelper --help` knows the commands without them
 
 Value = TypeVar("Value")
 
-_OF_TRUST_ALONE = (
-    *("role_arn", "account_id", "pool", "pool_roles", "principal_tags", "app_client"),
-    *("guest_policy", "user_policy"),
-)
+_FILES = ("pool", "pool_roles", "principal_tags", "app_client", "guest_policy", "user_policy")
+_OF_TRUST_ALONE = ("role_arn", "account_id", *_FILES)
 
 
 def add(parts: options.Commands) -> None:
@@ -63,14 +62,16 @@ def _add_lint(parts: options.Commands) -> None:
         help="check a policy of an identity pool's role",
         description="Checks a policy document: a trust policy against the pool and the people whose role it is. What"
         " the AWS CLI says of the pool makes further rules possible; each of its answers is a file, and - is standard"
-        " input. Asks AWS nothing. Exit status 8 when there is an error.",
+        " input. Asks AWS nothing, unless --admin-profile has it read a live role, its policies and its pool. Exit"
+        " status 8 when there is an error.",
     )
-    parser.add_argument("file", metavar="FILE", help="the policy (- for standard input)")
+    parser.add_argument("file", metavar="FILE", nargs="?", help="the policy (- for standard input)")
     parser.add_argument(
         "--identity-pool-id", metavar="ID", action="append", default=[], help="the pool; may be given several times"
     )
     _add_kind(parser, required=False)
-    parser.add_argument("--role-arn", metavar="ARN", help="the role's own ARN")
+    parser.add_argument("--role-arn", metavar="ARN", help="the role's own ARN; with --admin-profile, the role to read")
+    admin.add(parser, required=False)
     parser.add_argument("--account-id", metavar="ID", help="the pool's account: is the role in it? (with --role-arn)")
     parser.add_argument(
         "--flow", choices=("enhanced", "basic"), default="enhanced", help="how credentials are asked for (enhanced)"
@@ -128,9 +129,29 @@ def run_lint(args: argparse.Namespace) -> int:
     from credhelper.cli import cognito_findings, policy_files
     from credhelper.identity_pools import findings, policy_language
 
+    if args.admin_profile is not None:
+        return _run_live_lint(args)
+    if args.file is None:
+        raise UsageError("name the policy's file, or a live role with --role-arn and --admin-profile")
     policy = policy_language.parse(*policy_files.read(args.file))
     found = _of_trust(policy, args) if policy.is_trust_policy else _of_access(policy, args)
     return cognito_findings.tell(findings.in_order(found), as_json=args.json)
+
+
+def _run_live_lint(args: argparse.Namespace) -> int:
+    from credhelper.cli import cognito_findings
+    from credhelper.cli.pools import live
+    from credhelper.identity_pools import findings
+
+    if args.file is not None or not args.role_arn:
+        raise UsageError("--admin-profile reads the role that --role-arn names, and no file")
+    for option in (*_FILES, "account_id"):
+        if getattr(args, option):
+            raise UsageError(f"--{option.replace('_', '-')} is read from AWS with --admin-profile")
+    found, partly = live.lint(args)
+    status = cognito_findings.tell(findings.in_order(found), as_json=args.json)
+    partly.tell()
+    return DoneInPart.status if partly.unread else status
 
 
 def _of_trust(policy: "Policy", args: argparse.Namespace) -> "Iterator[Finding]":

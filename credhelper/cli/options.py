@@ -53,6 +53,11 @@ def add_session(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sso-session", metavar="NAME", help="an [sso-session NAME] section of ~/.aws/config")
 
 
+def add_cognito_login(parser: argparse._ActionsContainer) -> None:
+    """``--cognito-login``."""
+    parser.add_argument("--cognito-login", metavar="NAME", help="a [cognito_login.NAME] table of config.toml")
+
+
 def add_role(parser: argparse.ArgumentParser) -> None:
     """The two ways to choose a role."""
     add_profile(parser)
@@ -102,11 +107,15 @@ def role_fields(args: argparse.Namespace) -> Fields:
 
 
 def session_fields(args: argparse.Namespace) -> Fields:
-    """A request's fields for the chosen session, by profile or by name. Raises UsageError."""
-    if args.profile is not None and args.sso_session is not None:
-        raise UsageError("--profile and --sso-session exclude each other")
-    refuse_empty(args, "sso_session")
-    return profile_fields(args) if args.sso_session is None else {"sso_session": args.sso_session}
+    """A request's fields for the chosen session or Cognito login, by profile or by name. Raises UsageError."""
+    names = [name for name in ("profile", "sso_session", "cognito_login") if getattr(args, name, None) is not None]
+    if len(names) > 1:
+        one, other = (f"--{name.replace('_', '-')}" for name in names[:2])
+        raise UsageError(f"{one} and {other} exclude each other")
+    if names in (["sso_session"], ["cognito_login"]):
+        refuse_empty(args, names[0])
+        return {names[0]: getattr(args, names[0])}
+    return profile_fields(args)
 
 
 def profile_fields(args: argparse.Namespace) -> Fields:

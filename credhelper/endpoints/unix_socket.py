@@ -15,16 +15,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, Protocol
 
 from credhelper import __version__, client
-from credhelper.agent import completion
+from credhelper.agent import completion, pool_identity
 from credhelper.agent.agent import Agent, render
 from credhelper.agent.gate import Wanted
 from credhelper.agent.grants import grant
 from credhelper.agent.health import Trouble
 from credhelper.agent.role_credentials import Entry
+from credhelper.aws import reachability
 from credhelper.domain.errors import ConfigError, CredhelperError, DaemonUnreachable, Unavailable, UsageError
 from credhelper.domain.model import Door, Flow
 from credhelper.domain.text import safe
@@ -57,8 +59,9 @@ REQUEST_FIELDS = frozenset(
         *("cwd", "v", "op", "profile", "sso_session", "account_id", "role_name", "region", "flow", "force"),
         *("door", "min_ttl", "id", "ttl", "socket", "token_file", "uid", "service", "destination"),
         *("start_url", "sso_region", "scopes"),
-        *("redirect_port", "by_itself"),
+        *("redirect_port", "by_itself", "cognito_login", "answer"),
         *("mfa_code", "verdict", "only", "max_age"),
+        *("everywhere", "browser", "forget_identity"),
     }
 )
 
@@ -103,10 +106,13 @@ class UnixSocket:
         self.operations: dict[str, Callable[[Connection, Fields], Awaitable[None]]] = {
             "get": self._get,
             "login": self._login,
+            "login_answer": self._document(agent.answer_login),
             "mfa": self._document(agent.mfa_codes.use),
             "portal": self._document(agent.portals.look),
             "logout": self._document(agent.logout),
             "whoami": self._whoami,
+            "identity": self._identity,
+            "claims": self._document(partial(pool_identity.claims, agent)),
             "inventory": self._inventory,
             "console": self._console,
             "lock": self._document(lambda _: agent.lock.lock()),
@@ -115,6 +121,7 @@ class UnixSocket:
             "grant": self._grant,
             "revoke": self._revoke,
             "check": self._check,
+            "way": self._way,
             "reload": self._document(agent.reload),
             "audit": self._document(lambda _: agent.audit.flush()),
             "status": self._status,
@@ -204,6 +211,11 @@ class UnixSocket:
         wanted = replace(_wanted(connection, fields), door=Door.WHOAMI)
         connection.answer({"status": "0", "out": render(await self.agent.whoami(wanted)), "err": ""})
 
+    async def _identity(self, connection: "Connection", fields: Fields) -> None:
+        wanted = replace(_wanted(connection, fields), door=Door.WHOAMI)
+        found = await pool_identity.identity(self.agent, wanted)
+        connection.answer({"status": "0", "out": render(found), "err": ""})
+
     async def _inventory(self, connection: "Connection", fields: Fields) -> None:
         found = await self.agent.list_inventory(fields, lambda event: connection.send({"event": render(event)}))
         connection.answer({"status": "0", "out": render(found), "err": ""})
@@ -251,6 +263,9 @@ class UnixSocket:
         sees_programs = connection.caller.program is not None
         found = await self.agent.check(fields) | {"sees_programs": sees_programs}
         connection.answer({"status": "0", "out": render(found), "err": ""})
+
+    async def _way(self, connection: "Connection", _: Fields) -> None:
+        connection.answer({"status": "0", "out": render(reachability.way(os.environ)), "err": ""})
 
     async def _status(self, connection: "Connection", fields: Fields) -> None:
         connection.answer({"status": "0", "out": render(self.agent.status(fields)), "err": ""})

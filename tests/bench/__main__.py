@@ -23,7 +23,7 @@ from credhelper.local import installation
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
 from tests import keyring_desk, vitals
-from tests.bench import changes, container, syncing, terminal
+from tests.bench import changes, container, pools, syncing, terminal
 from tests.machine import Machine
 
 
@@ -75,6 +75,7 @@ def main() -> int:
             ("daemon: memory after all of this", memory(machine)),
             *terminal.figures(sizes.starts, sizes.idle),
             *syncing.figures(sizes.starts),
+            *pools.figures(sizes.runs, 4 * sizes.runs),
         ):
             print(f"| {what} | {figure} |", flush=True)
     return 0

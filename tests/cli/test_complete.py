@@ -79,6 +79,17 @@ def test_names_come_from_the_files_where_no_daemon_runs(home: Path) -> None:
     assert names.known("roles", {}) == [("Developer", ""), ("Admin", "")]
 
 
+def test_identity_pools_and_their_logins_come_from_the_files_too(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = "eu-west-1:01234567-89ab-cdef-0123-456789abcdef"
+    (home / ".aws" / "config").write_text(f"[profile kiosk]\ncredhelper_identity_pool_id = {pool}\n", encoding="utf-8")
+    assert names.known("profiles", {}) == [("kiosk", pool)]
+    assert names.known("logins", {}) == []
+    (home / "config.toml").write_text('[log]\n[cognito_login.notes]\nx = 1\n[ cognito_login."b" ]\n', encoding="utf-8")
+    monkeypatch.setenv("CREDHELPER_CONFIG", str(home / "config.toml"))
+    assert names.known("logins", {}) == [("notes", ""), ("b", "")]
+    assert offered("login", "--cognito-login") == ["notes", "b"]
+
+
 def test_the_name_cache_knows_more_accounts_and_what_they_are_called(home: Path) -> None:
     keep_listing(home)
     assert names.known("accounts", {"--sso-session": "corp"}) == [("111122223333", "Shop"), ("333344445555", "Büro")]

@@ -54,6 +54,18 @@ def test_a_session_tells_what_comes_after_its_token() -> None:
     )
 
 
+def test_cognito_logins_stand_below_the_sessions_with_whoever_uses_them() -> None:
+    expires = {"expires_at": "2026-06-01T09:41:07Z"}
+    document = found(cognito_logins=[{"name": "notes\x1b[31m", "state": "refresh_due"} | expires])
+    document["status"]["logins"] = [{"sso_session": None, "cognito_login": "notes", "flow": "srp"} | expires]
+    document["clients"] = [{"sso_session": None, "cognito_login": "notes", "names": ["aws"]}]
+    shown = texts(document)
+    assert "COGNITO LOGIN | STATE | TIME LEFT" in shown
+    assert "notes [31m | refresh_due | 41 min 07 s" in shown
+    assert "notes | srp | 41 min 07 s" in shown
+    assert "notes | aws" in shown
+
+
 def test_errors_logins_clients_leases_and_roles_are_there() -> None:
     role = {
         "source": "sso",

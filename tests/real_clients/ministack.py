@@ -76,6 +76,11 @@ class Ministack:
         config = Config(retries=no_retry, proxies={})
         return boto3.client(service, endpoint_url=self.url, region_name=REGION, config=config, **ROOT)
 
+    def environment(self) -> dict[str, str]:
+        """What points the AWS CLI, the SDKs and credhelper here."""
+        services = ("COGNITO_IDENTITY", "COGNITO_IDENTITY_PROVIDER", "IAM", "STS")
+        return {f"AWS_ENDPOINT_URL_{service}": self.url for service in services}
+
     def _is_ready(self) -> bool:
         assert self._process is not None
         if self._process.poll() is not None:

@@ -13,12 +13,14 @@ from credhelper.domain import known_names
 from credhelper.domain.known_names import Name, Row
 
 PREFIXES = ("credhelper_sso_", "sso_")
+POOL = "credhelper_identity_pool_id"
+LOGIN = "cognito_login."
 
 Given = dict[str, str]
 
 
 def known(kind: str, given: Given) -> list[Name]:
-    """The ``profiles``, ``sessions``, ``accounts`` or ``roles``, each with what it is; of another kind there are none.
+    """The names of a kind (``known_names.KINDS``), each with what it is; of another kind there are none.
 
     ``given``: the options of the command line so far, which accounts and roles must go with.
     """
@@ -28,7 +30,8 @@ def known(kind: str, given: Given) -> list[Name]:
     told = quick.ask("names", {"only": kind, "sso_session": session, "account_id": account})
     if told is None:
         rows, sessions = _from_files()
-        return known_names.of_kind(kind, rows, sessions, sso_session=session, account_id=account)
+        logins = _logins() if kind == "logins" else []
+        return known_names.of_kind(kind, rows, sessions, logins, sso_session=session, account_id=account)
     names = (line.partition("\t") for line in told.splitlines())
     return [(name, about) for name, _, about in names]
 
@@ -46,12 +49,23 @@ def _from_files() -> tuple[list[Row], list[Name]]:
 
 
 def _keys_of_role(keys: Row) -> Row:
+    if POOL in keys:
+        return {"identity_pool_id": keys[POOL]}
     prefix = next((prefix for prefix in PREFIXES if prefix + "account_id" in keys), PREFIXES[-1])
     return {
         name: keys[prefix + key]
         for name, key in (("sso_session", "session"), ("account_id", "account_id"), ("role_name", "role_name"))
         if prefix + key in keys
     }
+
+
+def _logins() -> list[Name]:
+    """The ``[cognito_login.NAME]`` tables of ``config.toml`` (``local/places.py`` says where that is)."""
+    env = quick.environment()
+    base = env.get(b"XDG_CONFIG_HOME") or env[b"HOME"] + b"/.config"
+    path = os.fsdecode(env.get(b"CREDHELPER_CONFIG") or base + b"/credhelper/config.toml")
+    titles = [kind for (kind, _), _ in _sections(_read(path)) if kind.startswith(LOGIN)]
+    return [(title.removeprefix(LOGIN).strip("\"'"), "") for title in titles]
 
 
 def _config_path(env: dict[bytes, bytes]) -> str:

@@ -49,9 +49,9 @@ def pick_role(args: argparse.Namespace) -> None:
                 (
                     role["account_name"] or "",
                     role["account_id"],
-                    role["role_name"],
+                    role["role_name"] or role["identity_pool_id"],  # which will choose the role
                     role["profile"] or "",
-                    (role["sso_session"] or "") if many else "",
+                    _sign_in_of(role) if many else "",
                 )
                 for role in found
             ],
@@ -66,21 +66,31 @@ def pick_role(args: argparse.Namespace) -> None:
     _say(*(word for name in ("sso_session", "account_id", "role_name") for word in (_option(name), chosen[name])))
 
 
+def _sign_in_of(role: Json) -> str:
+    if "identity_pool_id" in role:
+        return role["cognito_login"] or "guest"
+    return role["sso_session"] or ""
+
+
 def pick_session(args: argparse.Namespace) -> None:
     """Sets ``sso_session``, or for a legacy session ``profile``; the only one there is needs no list.
 
-    Raises as ``pick_role``.
+    For a command with the option ``cognito_login`` the Cognito logins are among them. Raises as ``pick_role``.
     """
-    if not _is_open(args, "profile", "sso_session"):
+    takes_logins = hasattr(args, "cognito_login")
+    if not _is_open(args, "profile", "sso_session", *(["cognito_login"] if takes_logins else [])):
         return
     offered = _offered("session")
     if offered["default"]:
         return
-    found = offered["sessions"]
+    found = [*offered["sessions"], *(offered["logins"] if takes_logins else [])]
     if not found:
         raise _no_session()
     chosen = found[0] if len(found) == 1 else found[_choose_session(found)]
-    if chosen["name"] is None:
+    if "provider" in chosen:
+        args.cognito_login = chosen["name"]
+        _say("--cognito-login", chosen["name"])
+    elif chosen["name"] is None:
         args.profile = chosen["profile"]
         _say("--profile", chosen["profile"])
     else:
@@ -93,7 +103,11 @@ def _choose_session(found: list[Json]) -> int:
         "Which session?",
         ("SESSION", "STATE", "START URL"),
         [
-            (session["name"] or f"profile {session['profile']}", session["state"], session["start_url"])
+            (
+                session["name"] or f"profile {session['profile']}",
+                session["state"],
+                session["provider"] if "provider" in session else session["start_url"],
+            )
             for session in found
         ],
     )
