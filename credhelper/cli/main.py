@@ -43,7 +43,9 @@ COMMANDS = {
     "confirm": Command("confirm", "answer the questions of [[policy]] rules"),
     "audit": Command("audit", "show who asked for credentials, and what became of it"),
     "lease": Command("lease", "give a container, another machine or an agent one role, for a time"),
-    "cognito": Command("cognito", "identity pools of Amazon Cognito: identities, roles, policies, and the pools themselves"),
+    "cognito": Command(
+        "cognito", "identity pools of Amazon Cognito: identities, roles, policies, and the pools themselves"
+    ),
     "sandbox": Command("sandbox_commands", "an embedded IAM Identity Center on loopback, to try things with"),
     "demo": Command("demo_command", "a tour: log in, use, log out, in a temporary home"),
     "completion": Command("completion", "print the script with which a shell completes commands and names"),
