@@ -127,8 +127,9 @@ def test_without_a_daemon_it_starts_one(machine: Machine, line: list[str]) -> No
 
 def test_a_client_of_another_protocol_hands_over_to_the_installation(machine: Machine, line: list[str]) -> None:
     text = place(line).read_text(encoding="utf-8")
-    assert 'PROTOCOL = b"3"' in text
-    place(line).write_text(text.replace('PROTOCOL = b"3"', 'PROTOCOL = b"1"'), encoding="utf-8")
+    ours = f'PROTOCOL = b"{client.PROTOCOL.decode()}"'
+    assert ours in text
+    place(line).write_text(text.replace(ours, 'PROTOCOL = b"1"'), encoding="utf-8")
     assert machine.run_program(line) == machine.run("get", "--profile", "dev")
     (place(line).parent / "installation").unlink()
     refusal(machine.run_program(line), 7, "the installation that wrote this client is gone")

@@ -352,7 +352,7 @@ def test_a_client_of_another_version_is_told_what_to_do(machine: Machine, daemon
     answer = ask(machine, "get", profile="dev", v="999")
     assert answer["status"] == "7"
     assert answer["out"] == ""
-    assert "the daemon speaks protocol 3, this client 999" in answer["err"]
+    assert f"the daemon speaks protocol {client.PROTOCOL.decode()}, this client 999" in answer["err"]
     assert answer["err"].endswith("credhelper: hint: credhelper daemon restart\n")
     assert json.loads(ask_at(machine.socket, {"v": "999", "op": "hello"})["out"])["pid"] == daemon.pid
     assert ask_at(machine.socket, {"v": "999", "op": "stop"})["status"] == "0"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from credhelper import client
 from credhelper.sandbox.lifetimes import Lifetimes
 from credhelper.sandbox.server import Sandbox
 from tests.machine import Machine
@@ -284,12 +285,16 @@ def test_where_the_service_cannot_run_any_more_clients_start_a_daemon_of_their_o
 # -- another version ------------------------------------------------------------------------------------------------
 
 
-def speaks(managed: ManagedMachine, protocol: str) -> None:
-    """From now on the installed credhelper speaks another protocol."""
-    for path in managed.opt.glob("credhelper/lib/*/site-packages/credhelper/client.py"):
+OURS = int(client.PROTOCOL)
+NEWER, OLDER = OURS + 1, OURS - 1
+
+
+def speaks(installation: Path, protocol: int) -> None:
+    """From now on the credhelper that is installed there speaks another protocol."""
+    for path in installation.glob("lib/*/site-packages/credhelper/client.py"):
         text = path.read_text(encoding="utf-8")
-        now = next(line for line in text.splitlines() if line.startswith("PROTOCOL = "))
-        path.write_text(text.replace(now, f'PROTOCOL = b"{protocol}"'), encoding="utf-8")
+        assert f'PROTOCOL = b"{OURS}"' in text
+        path.write_text(text.replace(f'PROTOCOL = b"{OURS}"', f'PROTOCOL = b"{protocol}"'), encoding="utf-8")
 
 
 def test_an_upgrade_is_noticed_by_the_first_request_and_systemd_starts_the_new_daemon(
@@ -298,7 +303,7 @@ def test_an_upgrade_is_noticed_by_the_first_request_and_systemd_starts_the_new_d
     activated.log_in()
     line = activated.process_line("dev")
     old = pid(activated)
-    speaks(activated, "3")
+    speaks(activated.opt / "credhelper", NEWER)
     assert activated.run("get", "--profile", "dev").status == 0
     new = pid(activated)
     assert new not in {0, old}
@@ -314,7 +319,7 @@ def test_the_copy_of_the_client_that_is_older_than_the_daemon_finds_its_way(acti
     shutil.copytree(activated.home / ".local/share/credhelper", copy.parent, dirs_exist_ok=True)
     for path in copy.parent.iterdir():
         os.chown(path, activated.uid, activated.uid)
-    speaks(activated, "3")
+    speaks(activated.opt / "credhelper", NEWER)
     assert activated.run("daemon", "restart").status == 0
     new = activated.daemon_pid()
     old_line[old_line.index("/home/tester/.local/share/credhelper/client.py")] = "/home/tester/old/client.py"
@@ -327,11 +332,9 @@ def test_a_service_that_goes_on_starting_an_older_version_is_explained(activated
     activated.log_in()
     mine = activated.opt / "mine"
     shutil.copytree(activated.opt / "credhelper", mine, symlinks=True)
-    for path in mine.glob("lib/*/site-packages/credhelper/client.py"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('PROTOCOL = b"3"', 'PROTOCOL = b"4"'), encoding="utf-8")
+    speaks(mine, NEWER)
     told = activated.run_program(["/opt/mine/bin/python", "-Im", "credhelper", "get", "--profile", "dev"])
-    refusal(told, 7, "protocol 2", "the same again", "hint: credhelper service install")
+    refusal(told, 7, f"protocol {OURS}", "the same again", "hint: credhelper service install")
     assert activated.run("get", "--profile", "dev").status == 0
 
 
@@ -340,11 +343,9 @@ def test_an_older_command_line_is_told_that_the_daemon_is_newer(activated: Manag
     serving = pid(activated)
     mine = activated.opt / "mine"
     shutil.copytree(activated.opt / "credhelper", mine, symlinks=True)
-    for path in mine.glob("lib/*/site-packages/credhelper/client.py"):
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace('PROTOCOL = b"3"', 'PROTOCOL = b"1"'), encoding="utf-8")
+    speaks(mine, OLDER)
     told = activated.run_program(["/opt/mine/bin/python", "-Im", "credhelper", "get", "--profile", "dev"])
-    refusal(told, 7, "the daemon speaks protocol 2, this client 1", "hint: credhelper service install")
+    refusal(told, 7, f"the daemon speaks protocol {OURS}, this client {OLDER}", "hint: credhelper service install")
     assert pid(activated) == serving
 
 
