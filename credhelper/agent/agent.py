@@ -567,7 +567,9 @@ class Agent:
         if isinstance(session, CognitoLogin):
             return self._login_of_user(session, fields)
         if isinstance(session, Guests):
-            raise UsageError(f"{session.label} are served without a login")
+            raise UsageError(
+                f"{session.label} are served without a login", hint="nothing is to be done: use the profile as it is"
+            )
         return self._login_to_session(session, fields)
 
     def _login_to_session(self, session: SsoSession, fields: Fields) -> tuple[Login | None, Event]:

@@ -28,6 +28,7 @@ from credhelper.aws.oidc import UntrustedToken
 from credhelper.domain import oauth
 from credhelper.domain.documents import timestamp
 from credhelper.domain.errors import (
+    AccessRefused,
     CredhelperError,
     LoginDenied,
     LoginRequired,
@@ -119,6 +120,9 @@ class UserLogin(ShownLogin):
             self.tell(logged_in(self.session, tokens, tokens.expires_at))
         except UntrustedToken as error:
             self._fail(Unavailable(f"the token of “{safe(self.session.label)}” is not to be trusted: {error}"))
+        except (LoginRequired, AccessRefused) as error:  # a wrong password, perhaps: the way on is once more
+            error.hint = error.hint or cognito_tokens.login_command(self.session)
+            self._fail(error)
         except CredhelperError as error:
             self._fail(error)
         except asyncio.CancelledError:

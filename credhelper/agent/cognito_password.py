@@ -63,6 +63,7 @@ class Passwords:
         self._clock = clock
         self._call = call
         self._ask = ask
+        self._remark = ""  # why the next question comes once more
 
     async def log_in(self, login: CognitoLogin) -> Tokens:
         """The user pool's tokens. Raises AccessRefused, LoginRequired, ConfigError, UpstreamError."""
@@ -114,6 +115,7 @@ class Passwords:
                     raise
                 if not tries_left:
                     raise AccessRefused(_sentence(error.reason)) from None
+                self._remark = f"{_sentence(error.reason).capitalize()}. "
         raise AssertionError("the last try has returned or raised")
 
     async def _answers(self, login: CognitoLogin, challenge: Challenge) -> dict[str, str]:
@@ -142,7 +144,8 @@ class Passwords:
         return answers
 
     async def _answer(self, question: Question, prompt: str, *, choices: tuple[str, ...] = ()) -> str:
-        found = await self._ask(question, prompt, choices=choices)
+        remark, self._remark = self._remark, ""
+        found = await self._ask(question, remark + prompt, choices=choices)
         if not found:
             raise LoginRequired("nothing was answered, and so nobody is logged in")
         return found

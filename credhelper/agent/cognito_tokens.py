@@ -227,7 +227,7 @@ class CognitoSignIns:
         if self._freshness(held) is Freshness.EXPIRED:
             raise self._why_expired(session, held)
         if tokens.id_token == held.refused_id_token:
-            raise login_required(session, "Cognito no longer accepts your login with")
+            raise login_required(session, "Cognito does not accept, or no longer accepts, the token of")
         return tokens
 
     async def refused(self, session: CognitoLogin, token: CognitoTokens, *, may_refresh: bool) -> None:

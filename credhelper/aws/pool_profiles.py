@@ -105,6 +105,7 @@ def sign_in_of(section: Section, tables: TablesInForce) -> CognitoLogin | Guests
     if is_guest:
         return Guests(pool_id)
     if not name:
+        _refuse_unknown(section)  # one that is misspelt explains what is missing
         raise section.mistake(f"neither {LOGIN} says who signs in, nor {GUEST} = true that nobody does")
     try:
         return tables().get(name)

@@ -150,10 +150,15 @@ def _linked_elsewhere(role: PoolRole, refusal: Refusal) -> CredhelperError:
 
 
 def _custom_role(role: PoolRole, refusal: Refusal) -> CredhelperError:
+    if role.is_guest:  # who has no token that could list it
+        hint = "leave credhelper_custom_role_arn out: guests get the pool's unauthenticated role"
+    else:
+        hint = (
+            "credhelper_custom_role_arn must be one of the roles in the token's cognito:roles, and trust the pool;"
+            " leave it out, and the pool chooses"
+        )
     return PoolRefused(
-        f"pool {safe(role.pool_id)} does not give {_role(role)} to {_who(role)} ({refusal.reason})",
-        hint="credhelper_custom_role_arn must be one of the roles in the token's cognito:roles, and trust the pool;"
-        " leave it out, and the pool chooses",
+        f"pool {safe(role.pool_id)} does not give {_role(role)} to {_who(role)} ({refusal.reason})", hint=hint
     )
 
 

@@ -24,7 +24,7 @@ MOST_PORTS = 8
 USUAL_SCOPES = ("openid",)
 
 _NAME = re.compile(r"[A-Za-z0-9_.@+][A-Za-z0-9_.@+-]{0,63}")
-_USER_POOL_ID = re.compile(r"(?P<region>[a-z0-9-]+)_[0-9A-Za-z]+")
+_USER_POOL_ID = re.compile(r"(?P<region>[a-z]{2,}(?:-[a-z]+)+-[0-9]+)_[0-9A-Za-z]+")
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_+]{1,128}")
 _PROVIDER = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 _SCOPE = re.compile(r"[!#-\[\]-~]{1,256}")
@@ -166,6 +166,14 @@ def _user_pool_id(value: object) -> str:
     raise Wrong(f'is {checks.shown(value)}, and must be a user pool\'s id such as "eu-west-1_AbCdEf123"{hint}')
 
 
+def _provider(value: object) -> str:
+    """Identity pools name a provider by its issuer's host and path; with a scheme they would refuse every token."""
+    if isinstance(value, str) and value.startswith(("https://", "http://")):
+        raise Wrong(f"is {checks.shown(value)}, and must be without https://, as the identity pool names it")
+    found: str = _text(_PROVIDER, 'a provider as the identity pool names it, such as "accounts.google.com"')(value)
+    return found
+
+
 def _plain(longest: int) -> Check:
     def checked(value: object) -> str:
         if isinstance(value, str) and 0 < len(value) <= longest and safe(value) == value and value.strip() == value:
@@ -224,7 +232,7 @@ def _is_word(word: object) -> bool:
 
 KEYS: Mapping[str, Check] = {
     "method": _method,
-    "provider": _text(_PROVIDER, 'a provider as the identity pool names it, such as "accounts.google.com"'),
+    "provider": _provider,
     "user_pool_id": _user_pool_id,
     "client_id": _text(_CLIENT_ID, "an app client's id: 1 to 128 letters and digits"),
     "redirect_port": _ports,

@@ -24,8 +24,9 @@ NOT_GIVEN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class CommandFailed(CredhelperError):
-    """The program ended with a failure, or printed nothing; perhaps it wants its person."""
+    """The program ended with a failure, or printed nothing; perhaps it wants its person. No fault of credhelper's."""
 
+    status = 6
     code = "command_failed"
 
 

@@ -296,6 +296,8 @@ class Sandbox:
         if cognito is not None:
             return cognito
         if (request.method, request.path) == ("POST", "/"):
+            if "x-amz-target" in request.headers:  # JSON, of an operation that is not played here
+                return _UNKNOWN, _Nowhere()
             return (named if named in OPERATIONS else _UNKNOWN), self._sts
         if request.path == "/federation" and request.method in {"GET", "POST"}:
             named = federation.operation_of(request)

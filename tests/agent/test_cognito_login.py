@@ -325,9 +325,12 @@ async def test_a_password_logs_in_and_does_not_travel(users: Users, caplog: pyte
 
 
 async def test_a_wrong_password_is_refused_in_one_sentence(users: Users) -> None:
+    login = users.begin(users.password)
     told = await users.type_in(users.password, "alice", "wrong-horse")
     assert told[-1]["code"] == AccessRefused.code
     assert "password is wrong" in told[-1]["message"]
+    assert login.error is not None
+    assert login.error.hint == f"credhelper login --cognito-login {users.password.name}"
 
 
 async def test_the_authenticators_code_is_asked_for_again_when_it_is_mistyped(users: Users) -> None:
@@ -336,6 +339,8 @@ async def test_the_authenticators_code_is_asked_for_again_when_it_is_mistyped(us
     named = replace(users.password, username="carol")
     told = await users.type_in(named, PASSWORD, wrong, code)
     assert [event.get("kind") for event in told] == ["password", "code", "code", None]
+    asked = "Code of the authenticator app"
+    assert [event["prompt"] for event in told[1:3]] == [asked, f"The code is wrong. {asked}"]
     assert told[-1]["event"] == "logged_in"
 
 

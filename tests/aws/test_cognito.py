@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -305,6 +306,8 @@ COGNITO: list[tuple[PoolRole, str, str, type[CredhelperError], str, str]] = [
     (USER, NOT_AUTHORIZED, "Access Token has been revoked", TokenRefused, "signed out or deleted", ""),
     (CUSTOM, NOT_AUTHORIZED, "The custom role is not one of the roles of the token.", PoolRefused,
      "does not give arn:aws:iam::111122223333:role/Editors", "cognito:roles"),
+    (replace(CUSTOM, login=GUEST.login), INVALID, "Invalid role ARN", PoolRefused, "to a guest",
+     "unauthenticated role"),
     (CUSTOM, INVALID, "Invalid role ARN", PoolRefused, "role/Editors", "leave it out"),
     (GUEST, "InvalidIdentityPoolConfigurationException",
      "Invalid identity pool configuration. Check assigned IAM roles for this pool.", PoolRefused,

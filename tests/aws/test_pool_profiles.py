@@ -149,6 +149,7 @@ BAD = {
     "credhelper_guest = true\n": "credhelper_identity_pool_id is missing",
     "credhelper_cognito_login = notes\n": "credhelper_identity_pool_id is missing",
     "credhelper_identity_pool_id = eu-west-1_AbC\n": "credhelper_identity_pool_id: “eu-west-1_AbC” is not an identity",
+    f"credhelper_identity_pool_id = {POOL}\ncredhelper_gest = true\n": "did you mean credhelper_guest?",
     f"credhelper_identity_pool_id = {POOL}\n": "neither credhelper_cognito_login says who signs in",
     f"credhelper_identity_pool_id = {POOL}\ncredhelper_guest = false\n": "neither credhelper_cognito_login says",
     f"credhelper_identity_pool_id = {POOL}\ncredhelper_guest = yes\n": "credhelper_guest: “yes” is not true or false",

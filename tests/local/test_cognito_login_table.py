@@ -123,6 +123,8 @@ BAD = {
     f"{X}client_id = 'x'\nmethod = 'srp'\nuser_pool_id = 'eu-west-1:x'": "line 4: [cognito_login.x] user_pool_id is"
     ' "eu-west-1:x", and must be a user pool\'s id such as "eu-west-1_AbCdEf123" (that is an identity pool\'s)',
     f"{X}provider = 'a b'\ntoken_command = 'x'": 'line 2: [cognito_login.x] provider is "a b", and must be a',
+    f"{X}user_pool_id = 'eu_x'\ntoken_command = 'x'": 'line 2: [cognito_login.x] user_pool_id is "eu_x", and must be a',
+    f"{X}provider = 'https://x.example'\ntoken_command = 'x'": 'line 2: [cognito_login.x] provider is "https://x.exam',
     f"{X}provider = 'x'\ntoken_command = '\"'": "line 3: [cognito_login.x] token_command cannot be split into words",
     f"{X}provider = 'x'\ntoken_command = []": "line 3: [cognito_login.x] token_command must be a program and its",
     f"{X}provider = 'x'\ntoken_command = ''": "line 3: [cognito_login.x] token_command must be a program and its",

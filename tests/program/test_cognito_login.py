@@ -143,8 +143,9 @@ def test_a_persons_command_is_run_in_front_of_them(machine: Machine) -> None:
     assert token.read_text() not in run.out + run.err
     token.unlink()
     failed = machine.run("login", "--cognito-login", "printed", "--force")
-    assert failed.status == 1
+    assert failed.status == 6
     assert "[cognito_login.printed] token_command failed: /bin/cat ended with exit status 1" in failed.err
+    assert "hint: run the command by itself until it prints a token, then: credhelper login" in failed.err
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,13 @@ def test_method_and_path_must_be_right(wire: Wire, method: str, path: str) -> No
     assert (status, headers["x-amzn-errortype"]) == (404, "UnknownOperationException")
 
 
+def test_an_operation_of_cognito_that_is_not_played_here_is_refused_as_json(wire: Wire) -> None:
+    named = {"X-Amz-Target": "AWSCognitoIdentityService.ListIdentities", "Content-Type": "application/x-amz-json-1.1"}
+    _, headers, body = wire.request("POST", "/", b"{}", named)
+    assert headers["x-amzn-errortype"] == "UnknownOperationException"
+    assert b"UnknownOperationException" in body
+
+
 def test_a_query_on_an_operation_without_one_is_refused(wire: Wire) -> None:
     assert wire.post_json("/token?aws_iam=t", {})[0] == 400
 

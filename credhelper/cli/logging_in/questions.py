@@ -4,6 +4,7 @@ Asked on the terminal, and nowhere else; the answer goes to the daemon and is ke
 as the person's own ``config.toml`` names it, whatever the daemon says.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -66,7 +67,11 @@ def _token(name: str) -> str:
     if login is None or not login.token_command:
         raise ConfigError(f"{path}: there is no token_command in [cognito_login.{safe(name)}]")
     what = f"[cognito_login.{safe(name)}] token_command"
-    return printed.of(login.token_command, what, seconds=printed.PERSON_SECONDS, in_front_of_person=True)
+    try:
+        return printed.of(login.token_command, what, seconds=printed.PERSON_SECONDS, in_front_of_person=True)
+    except printed.CommandFailed as error:  # the words of the command may be secret: they are not repeated
+        again = f"run the command by itself until it prints a token, then: {_command({'cognito_login': name})}"
+        raise printed.CommandFailed(error.message, hint=again) from None
 
 
 def _secret(about: Event, prompt: str) -> str:
@@ -118,6 +123,8 @@ def _need_terminal(about: Event) -> None:
 
 
 def _given_up(about: Event) -> LoginRequired:
+    with contextlib.suppress(OSError), terminal.opened() as person:  # the end of the input ends no line
+        person.write("\n")
     return LoginRequired("nothing was answered, and so nobody is logged in", hint=_command(about))
 
 
