@@ -31,6 +31,9 @@ COMMAND_SECONDS = 6.0  # seconds at a refresh: a caller waits 10 at most
 OPAQUE_LIFE = timedelta(minutes=5)
 """For how long a token that is no JWT, and so does not say it, is taken for good before its command is asked again."""
 
+GIVE_JWTS = ("accounts.google.com", "appleid.apple.com", "cognito-idp.")
+"""How the names of providers begin whose tokens are always JWTs; Facebook's, Amazon's and SAML's are not."""
+
 
 @dataclass(slots=True)
 class Sources:
@@ -143,12 +146,14 @@ class Refresh:
 def of_command(login: CognitoLogin, token: str, now: datetime) -> CognitoTokens:
     """What a command has printed, for the Logins map: Cognito verifies it, whose business it is.
 
-    Raises UntrustedToken for one that has expired, or that is an access token.
+    Raises UntrustedToken for one that has expired, or that is an access token, or no token of its provider's.
     """
     try:
         found = jwt.read(token)
         expires_at = found.expires_at
     except MalformedToken:
+        if login.provider.startswith(GIVE_JWTS):  # a login with it would be none
+            raise UntrustedToken(f"it is no ID token of {safe(login.provider)}") from None
         return CognitoTokens(token, now + OPAQUE_LIFE, login.provider, "", "", client_id=login.client_id)
     if expires_at is None:
         expires_at = now + OPAQUE_LIFE

@@ -419,11 +419,19 @@ async def test_a_token_that_has_expired_is_no_login(users: Users) -> None:
 
 
 async def test_a_token_that_does_not_say_its_end_is_good_for_a_moment(users: Users) -> None:
-    await users.type_in(users.command, "an-opaque-token")
-    assert users.tokens(users.command).subject == ""
+    login = replace(users.command, provider="graph.facebook.com")
+    await users.type_in(login, "an-opaque-token")
+    assert users.tokens(login).subject == ""
     users.world.clock.advance(minutes=6)
     users.token.write_text("another-opaque-token")
-    assert (await users.agent.cognito_tokens.current(users.command)).id_token == "another-opaque-token"
+    assert (await users.agent.cognito_tokens.current(login)).id_token == "another-opaque-token"
+
+
+async def test_what_can_be_no_token_of_its_provider_is_no_login(users: Users) -> None:
+    told = await users.type_in(users.command, "an-opaque-token")
+    assert told[-1]["event"] == "failed"
+    assert "no ID token of accounts.google.com" in told[-1]["message"]
+    assert "an-opaque-token" not in told[-1]["message"]
 
 
 # -- how they live on -------------------------------------------------------------------------------------------------
